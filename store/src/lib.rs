@@ -3,7 +3,12 @@
 //! Not here: HTTP, SQL, forecasts. `store` knows no other crate of ours.
 #![allow(unused_variables, clippy::unimplemented, missing_docs)]
 
+pub(crate) mod catalog;
+pub(crate) mod decode;
 pub mod event;
+pub(crate) mod memtable;
+pub(crate) mod parquet;
+pub(crate) mod reassemble;
 pub mod schema;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
