@@ -22,6 +22,13 @@ impl DatasetName {
         (starts_well && !reserved).then(|| Self(mapped.into()))
     }
 
+    /// A name as we wrote it before; `None` when it is none of ours.
+    pub(crate) fn from_stored(name: &str) -> Option<Self> {
+        let plain = name.strip_prefix("system.").unwrap_or(name);
+        let valid = plain.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        (valid && !plain.is_empty() && name.len() <= 255).then(|| Self(name.into()))
+    }
+
     /// A dataset of our own, `system.<name>`.
     #[must_use]
     pub fn system(name: &str) -> Self {

@@ -1,0 +1,243 @@
+//! One dataset: its unflushed events, its files, and the cut between the two.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    DataFile, DatasetName, DatasetSummary, Error, FirstSight, HotBatch, Snapshot, Timestamp,
+    catalog::Catalog,
+    decode::Rows,
+    delta::{Add, Log},
+    disk::Disk,
+    memtable::{Memtable, Stamp},
+};
+
+/// Folder of all tables below the data folder.
+pub(crate) const DATASETS_FOLDER: &str = "datasets";
+/// For this long after a dataset's first event, new versions and variants are recorded, but are no news.
+const FIRST_HOUR_US: i64 = 3_600_000_000;
+
+/// A dataset. `state` is the lock under which every event is in memory or in a file, never both, never neither.
+#[derive(Debug)]
+pub(crate) struct Dataset {
+    pub(crate) name: DatasetName,
+    pub(crate) catalog: Arc<Catalog>,
+    /// Seq of the next event. Only the WAL's writer changes it (and recovery, before there is one).
+    pub(crate) next_seq: AtomicU64,
+    /// True after an error of the Delta log that only a restart clears.
+    pub(crate) stopped: AtomicBool,
+    pub(crate) state: Mutex<State>,
+    /// The Delta log; taken for a whole flush, never while holding `state`.
+    pub(crate) log: Mutex<Log>,
+    root: PathBuf,
+}
+
+/// What changes with each insert and flush.
+#[derive(Debug)]
+pub(crate) struct State {
+    active: Memtable,
+    /// Taken out for the flush under way, or kept from one that failed: older than everything in `active`.
+    sealed: Vec<HotBatch>,
+    sealed_rows: usize,
+    sealed_bytes: usize,
+    /// Seq of the last event in `sealed`.
+    sealed_seq: u64,
+    files: Vec<Arc<DataFile>>,
+    /// Seq of the last event in memory or files.
+    pub(crate) applied_seq: u64,
+    /// Seq of the last event in files, as the Delta log says.
+    pub(crate) flushed_seq: u64,
+    /// Receipt of the oldest event in memory.
+    oldest_received: Option<Timestamp>,
+    /// Receipt of the dataset's first event.
+    pub(crate) created_at: Option<Timestamp>,
+}
+
+/// The rows taken out for a flush.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) batches: Vec<HotBatch>,
+    pub(crate) last_seq: u64,
+    pub(crate) created_at: Timestamp,
+}
+
+impl Dataset {
+    /// A dataset without files or events. Nothing is written before its first flush.
+    pub(crate) fn new(disk: &Arc<dyn Disk>, folder: &Path, name: DatasetName) -> Self {
+        let root = folder.join(DATASETS_FOLDER).join(name.as_str());
+        let log = Log::new(Arc::clone(disk), folder, &root);
+        Self::from_parts(name, root, log, Catalog::new(), "")
+    }
+
+    /// A dataset whose log was found at start.
+    ///
+    /// # Errors
+    /// When the columns kept in the log cannot be understood.
+    pub(crate) fn restore(name: DatasetName, log: Log, incarnation: &str) -> Result<Self, Error> {
+        let table = log.state();
+        let mut live: Vec<(u64, Arc<Add>)> = table.files.values().cloned().collect();
+        live.sort_by(|left, right| (left.0, &left.1.path).cmp(&(right.0, &right.1.path)));
+        let catalog = match &table.metadata {
+            Some(metadata) => {
+                let mut tags = live.iter().filter_map(|(_, add)| add.tags.as_ref());
+                Catalog::restore(&metadata.schema_string, &metadata.configuration, &mut tags)
+                    .map_err(|error| Error::catalog(&name, &error))?
+            }
+            None => Catalog::new(),
+        };
+        Ok(Self::from_parts(name, log.root().to_path_buf(), log, catalog, incarnation))
+    }
+
+    fn from_parts(name: DatasetName, root: PathBuf, log: Log, catalog: Catalog, incarnation: &str) -> Self {
+        let catalog = Arc::new(catalog);
+        let flushed_seq = log.state().txn(incarnation);
+        let created_ms = log.state().metadata.as_ref().and_then(|metadata| metadata.created_time);
+        let state = State {
+            active: Memtable::new(Arc::clone(&catalog)),
+            sealed: Vec::new(),
+            sealed_rows: 0,
+            sealed_bytes: 0,
+            sealed_seq: 0,
+            files: log.data_files(),
+            applied_seq: flushed_seq,
+            flushed_seq,
+            oldest_received: None,
+            created_at: created_ms.map(|ms| Timestamp(ms * 1000)),
+        };
+        Self {
+            name,
+            catalog,
+            next_seq: AtomicU64::new(flushed_seq + 1),
+            stopped: AtomicBool::new(false),
+            state: Mutex::new(state),
+            log: Mutex::new(log),
+            root,
+        }
+    }
+
+    /// The table's folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Adds the kept rows of one request: visible to every later snapshot. Calls come in the order of the WAL.
+    pub(crate) fn insert(&self, rows: &Rows, keep: Option<&[bool]>, mut stamp: Stamp, stored: u32) -> Vec<FirstSight> {
+        let mut state = self.state.lock();
+        let created = *state.created_at.get_or_insert(stamp.received_at);
+        stamp.silent |= stamp.received_at.0 < created.0.saturating_add(FIRST_HOUR_US);
+        let sights = state.active.insert(rows, keep, &stamp);
+        state.applied_seq = stamp.first_seq + u64::from(stored) - 1;
+        state.oldest_received.get_or_insert(stamp.received_at);
+        sights
+    }
+
+    /// Takes everything in memory out for a flush; it stays visible. `None` when there is nothing.
+    pub(crate) fn seal(&self) -> Option<Sealed> {
+        let mut state = self.state.lock();
+        if state.active.rows() > 0 {
+            state.sealed_rows += state.active.rows();
+            state.sealed_bytes += state.active.bytes();
+            let batches = state.active.freeze();
+            state.sealed.extend(batches);
+            state.sealed_seq = state.applied_seq;
+            state.active = Memtable::new(Arc::clone(&self.catalog));
+        }
+        let created_at = state.created_at?;
+        (!state.sealed.is_empty()).then(|| Sealed { batches: state.sealed.clone(), last_seq: state.sealed_seq, created_at })
+    }
+
+    /// After the commit: the sealed rows are in `files` now, at one instant for every reader.
+    pub(crate) fn swap(&self, last_seq: u64, files: Vec<Arc<DataFile>>, now: Timestamp) {
+        let mut state = self.state.lock();
+        state.sealed = Vec::new();
+        state.sealed_rows = 0;
+        state.sealed_bytes = 0;
+        state.files.extend(files);
+        state.flushed_seq = last_seq;
+        state.oldest_received = (state.active.rows() > 0).then_some(now);
+    }
+
+    /// A frozen view: each event once, from memory or from a file. `None` before the first event.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        let mut state = self.state.lock();
+        if state.is_unborn() {
+            return None;
+        }
+        let mut hot = state.sealed.clone();
+        hot.extend(state.active.freeze());
+        Some(Snapshot {
+            dataset: self.name.clone(),
+            schema: self.catalog.schema(),
+            hot,
+            root: self.root.clone(),
+            files: state.files.clone(),
+        })
+    }
+
+    /// Name, sizes and range of the dataset. `None` before the first event.
+    pub(crate) fn summary(&self) -> Option<DatasetSummary> {
+        let mut state = self.state.lock();
+        if state.is_unborn() {
+            return None;
+        }
+        let hot = state.active.freeze();
+        let file_rows: u64 = state.files.iter().map(|file| file.rows).sum();
+        let hot = state.sealed.iter().chain(&hot).map(|batch| (batch.time_min, batch.time_max));
+        let times = state.files.iter().map(|file| (file.time_min, file.time_max)).chain(hot);
+        let range = times.reduce(|all, next| (all.0.min(next.0), all.1.max(next.1)));
+        Some(DatasetSummary {
+            name: self.name.clone(),
+            events: file_rows + state.rows() as u64,
+            bytes_on_disk: state.files.iter().map(|file| file.bytes).sum(),
+            files: state.files.len() as u64,
+            columns: self.catalog.schema().columns.len() as u64,
+            first_event: range.map(|range| range.0),
+            last_event: range.map(|range| range.1),
+        })
+    }
+
+    /// Rows and bytes in memory, and the receipt of the oldest of them.
+    pub(crate) fn hot(&self) -> Hot {
+        let state = self.state.lock();
+        Hot {
+            rows: state.rows() as u64,
+            active_rows: state.active.rows() as u64,
+            bytes: (state.active.bytes() + state.sealed_bytes) as u64,
+            active_bytes: state.active.bytes() as u64,
+            oldest: state.oldest_received,
+        }
+    }
+
+    /// Seq of the last event in files.
+    pub(crate) fn flushed_seq(&self) -> u64 {
+        self.state.lock().flushed_seq
+    }
+}
+
+/// How much of a dataset is in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hot {
+    pub(crate) rows: u64,
+    /// Without what a flush has taken out already.
+    pub(crate) active_rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) active_bytes: u64,
+    pub(crate) oldest: Option<Timestamp>,
+}
+
+impl State {
+    fn is_unborn(&self) -> bool {
+        self.files.is_empty() && self.rows() == 0
+    }
+
+    fn rows(&self) -> usize {
+        self.sealed_rows + self.active.rows()
+    }
+}

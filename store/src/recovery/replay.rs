@@ -1,0 +1,299 @@
+//! The WAL on top of the tables: every record after a table's txn goes into memory again, exactly as it did the first time.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use super::{
+    Opened,
+    chain::{self, Link},
+};
+use crate::{
+    DatasetName, Error, FirstSight, Timestamp,
+    accounts::Counts,
+    applier::Counted,
+    dataset::Dataset,
+    decode::{self, DecodeOptions, Rows},
+    dedup::{IdWindow, KeyWindow},
+    disk::{create_dirs, replace_file},
+    error::describe,
+    flush,
+    memtable::Stamp,
+    metrics::Metrics,
+    shared::Shared,
+    wal::{CarriedKey, Frame, FrameKind, HEADER_BYTES, Record, SegmentContent, SegmentId, record::Reader, scan, split_events},
+    writer::WriterStart,
+};
+
+/// Bytes found damaged, and events that could not be decoded again.
+const QUARANTINE_FOLDER: &str = "quarantine";
+/// A block of records is never larger than this when decompressed (they are closed at 1 MiB plus one record).
+const BLOCK_BYTES_MAX: usize = 1 << 28;
+
+/// An event the WAL holds, but which the decoder does not take any more.
+#[derive(Debug, Clone)]
+pub(crate) struct Quarantined {
+    pub(crate) dataset: DatasetName,
+    pub(crate) place: String,
+    pub(crate) received_at: Timestamp,
+    pub(crate) text: String,
+    pub(crate) reason: String,
+}
+
+/// Replays the WAL and tells the writer where to go on.
+///
+/// # Errors
+/// When the WAL cannot be read or belongs to a newer version.
+pub(super) fn replay(shared: Arc<Shared>) -> Result<Opened, Error> {
+    let config = &shared.config;
+    let mut ids = IdWindow::new(config.dedup_window_s, config.dedup_ids_max);
+    super::ids::load(&shared, &mut ids)?;
+    let keys = KeyWindow::new(config.dedup_window_s, config.dedup_keys_max);
+    let next_lsn = shared.accounts_table.lock().lsn() + 1;
+    let mut replay = Replay { shared: &shared, ids, keys, next_lsn, found: Found::default() };
+    let end = replay.run()?;
+    let Replay { ids, keys, next_lsn, found, .. } = replay;
+    let metrics = &shared.metrics;
+    Metrics::set(&metrics.wal_damaged, found.damaged);
+    Metrics::set(&metrics.wal_lost_events, found.lost);
+    Metrics::set(&metrics.replayed_events, found.replayed);
+    Metrics::set(&metrics.quarantined_events, found.quarantined.len() as u64);
+    let start = WriterStart { next_segment: end.next, previous: end.newest, next_lsn, ids, keys };
+    shared.note_memory(shared.all_datasets().into_iter());
+    Ok(Opened { shared, start, sights: found.sights, quarantined: found.quarantined })
+}
+
+/// Where the chain of segments ends.
+struct End {
+    /// The newest segment and how much of it counts.
+    newest: (SegmentId, u64),
+    /// An id no file ever had.
+    next: SegmentId,
+}
+
+/// What the replay came across.
+#[derive(Default)]
+struct Found {
+    sights: Vec<FirstSight>,
+    quarantined: Vec<Quarantined>,
+    damaged: u64,
+    lost: u64,
+    replayed: u64,
+}
+
+struct Replay<'a> {
+    shared: &'a Shared,
+    ids: IdWindow,
+    keys: KeyWindow,
+    next_lsn: u64,
+    found: Found,
+}
+
+impl Replay<'_> {
+    fn run(&mut self) -> Result<End, Error> {
+        let folder = self.shared.wal_folder();
+        let listed = self.shared.disk.list(&folder).map_err(|source| Error::folder("list", &folder, source))?;
+        let present: Vec<SegmentId> = listed.iter().filter_map(|entry| SegmentId::from_file_name(&entry.name)).collect();
+        let highest = present.iter().copied().max().unwrap_or_default();
+        let mut end = End { newest: (SegmentId(0), 0), next: SegmentId(highest.0 + 1) };
+        for link in chain::of(self.shared, &present)? {
+            end.newest = (link.id, self.segment(&link)?);
+        }
+        Ok(end)
+    }
+
+    /// Replays one segment; gives back how much of it counts.
+    fn segment(&mut self, link: &Link) -> Result<u64, Error> {
+        let path = self.shared.wal_folder().join(link.id.file_name());
+        let bytes = self.shared.disk.read(&path).map_err(|source| Error::folder("read", &path, source))?;
+        let mut content = SegmentContent { id: link.id, bytes: bytes.len() as u64, ..SegmentContent::default() };
+        let end = match &link.header {
+            Some(header) => {
+                let scan = scan(&bytes, HEADER_BYTES, header.seed, link.seal);
+                for range in &scan.damaged {
+                    self.quarantine_bytes(link.id, range.start, bytes.get(range.clone()).unwrap_or_default())?;
+                }
+                for frame in &scan.frames {
+                    self.frame(frame, &mut content)?;
+                }
+                scan.end as u64
+            }
+            None => {
+                self.quarantine_bytes(link.id, 0, &bytes)?;
+                bytes.len() as u64
+            }
+        };
+        self.shared.wal.push(content);
+        Ok(link.seal.unwrap_or(end))
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>, content: &mut SegmentContent) -> Result<(), Error> {
+        match frame.kind {
+            FrameKind::Record => self.record_bytes(frame.body, content),
+            FrameKind::Keys => {
+                for key in CarriedKey::decode_all(frame.body).unwrap_or_default() {
+                    self.keys.insert(&key.dataset, &key.entry, key.received_at, content.id);
+                }
+                Ok(())
+            }
+            FrameKind::Block => {
+                let Some(raw) = unpack(frame.body) else {
+                    return self.quarantine_bytes(content.id, frame.body.len(), frame.body);
+                };
+                let mut rest = Reader(&raw);
+                while let Some(record) = rest.u32().and_then(|length| rest.take(length as usize)) {
+                    self.record_bytes(record, content)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn record_bytes(&mut self, bytes: &[u8], content: &mut SegmentContent) -> Result<(), Error> {
+        let decoded = Record::decode(bytes).and_then(|record| Some((DatasetName::from_stored(&record.dataset)?, record)));
+        let Some((name, record)) = decoded else {
+            // The checksum is right, so this is no damage of the disk: a bug, or a record of a newer version.
+            return self.quarantine_bytes(content.id, bytes.len(), bytes);
+        };
+        content.last_lsn = content.last_lsn.max(record.lsn);
+        if record.lsn > self.next_lsn {
+            tracing::error!(missing = record.lsn - self.next_lsn, first = self.next_lsn, "records are missing from the WAL");
+        }
+        self.next_lsn = self.next_lsn.max(record.lsn + 1);
+        self.shared.accounts.count(Counted {
+            lsn: record.lsn,
+            name: name.clone(),
+            minute: record.received_at.minutes(),
+            counts: Counts::of(&record),
+        });
+        if let Some(entry) = &record.key {
+            self.keys.insert(&record.dataset, entry, record.received_at, content.id);
+        }
+        let Some(last_seq) = record.last_seq() else { return Ok(()) };
+        content.last_seqs.insert(name.clone(), last_seq);
+        self.events(name, &record, last_seq)
+    }
+
+    /// Puts the events of a record into memory unless they are in files.
+    fn events(&mut self, name: DatasetName, record: &Record, last_seq: u64) -> Result<(), Error> {
+        let dataset = match self.shared.dataset(&name) {
+            Some(dataset) => dataset,
+            None => self.shared.register(self.shared.new_dataset(&name)).unwrap_or_else(|| self.shared.new_dataset(&name)),
+        };
+        let applied_seq = dataset.state.lock().applied_seq;
+        if last_seq <= applied_seq {
+            return Ok(());
+        }
+        if record.first_seq > applied_seq + 1 {
+            let missing = record.first_seq - applied_seq - 1;
+            self.found.lost += missing;
+            tracing::error!(dataset = %name, missing, first = applied_seq + 1, "acknowledged events are missing from the WAL");
+        }
+        dataset.next_seq.store(last_seq + 1, Relaxed);
+        let raw = record.payload.decompress().ok();
+        let events = raw.as_deref().and_then(split_events).filter(|events| events.len() == record.stored as usize);
+        let Some(events) = events else {
+            self.found.lost += u64::from(record.stored);
+            return self.quarantine_bytes(SegmentId(0), record.payload.bytes.len(), &record.payload.bytes);
+        };
+        self.insert(&dataset, record, &events)?;
+        self.flush_if_full(&dataset)
+    }
+
+    fn insert(&mut self, dataset: &Arc<Dataset>, record: &Record, events: &[&[u8]]) -> Result<(), Error> {
+        let rows = decode_again(dataset, record, events);
+        if rows.len() == events.len() {
+            self.insert_rows(dataset, record, &rows, 0);
+            return Ok(());
+        }
+        // Sequence numbers and ids count all events of the record: those that decode keep theirs.
+        for (index, event) in (0_u32..).zip(events) {
+            let rows = decode_again(dataset, record, &[event]);
+            if rows.len() == 1 {
+                self.insert_rows(dataset, record, &rows, index);
+            } else {
+                self.quarantine_event(dataset, record, event, index, &rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_rows(&mut self, dataset: &Arc<Dataset>, record: &Record, rows: &Rows, offset: u32) {
+        let stored = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        let stamp = Stamp {
+            dataset: dataset.name.clone(),
+            first_seq: record.first_seq + u64::from(offset),
+            ulid_base: record.ulid_base + u128::from(offset),
+            received_at: record.received_at,
+            incarnation: Arc::clone(&self.shared.incarnation),
+            silent: record.import,
+        };
+        for id in (0..rows.len()).filter_map(|row| rows.id(row)) {
+            self.ids.insert(self.shared.ids.hash(dataset.name.as_str(), id), record.received_at);
+        }
+        self.found.sights.extend(dataset.insert(rows, None, stamp, stored));
+        self.found.replayed += u64::from(stored);
+    }
+
+    /// Keeps memory bounded however long the WAL is.
+    fn flush_if_full(&self, dataset: &Arc<Dataset>) -> Result<(), Error> {
+        let hot = dataset.hot();
+        if !self.shared.is_full(&hot) {
+            return Ok(());
+        }
+        match flush::flush(self.shared, dataset) {
+            Err(error) if hot.bytes >= self.shared.config.memory_bytes_max => Err(error),
+            Err(error) => {
+                tracing::error!(dataset = %dataset.name, error = %describe(&error), "could not flush while replaying the WAL");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn quarantine_bytes(&mut self, segment: SegmentId, start: usize, bytes: &[u8]) -> Result<(), Error> {
+        self.found.damaged += 1;
+        let name = format!("{:016x}-{start}.bin", segment.0);
+        tracing::error!(segment = %segment.file_name(), start, bytes = bytes.len(), "the WAL is damaged: see wal/quarantine/{name}");
+        self.keep_aside(&name, bytes)
+    }
+
+    fn quarantine_event(&mut self, dataset: &Dataset, record: &Record, event: &[u8], index: u32, rows: &Rows) -> Result<(), Error> {
+        let seq = record.first_seq + u64::from(index);
+        let place = format!("{}/{}/{seq}", self.shared.incarnation, dataset.name);
+        let reason = rows.rejects().first().map_or_else(|| "the decoder failed".to_owned(), |reject| reject.message.clone());
+        let text = String::from_utf8_lossy(event).into_owned();
+        tracing::error!(place, reason, "an event of the WAL cannot be decoded any more: kept in wal/quarantine and system.quarantine");
+        let line = serde_json::json!({"dataset": dataset.name.as_str(), "seq": seq, "received_at": record.received_at.to_rfc3339(), "reason": reason, "text": text});
+        self.keep_aside(&format!("{}-{seq}.json", dataset.name), line.to_string().as_bytes())?;
+        dataset.state.lock().applied_seq = seq;
+        self.found.quarantined.push(Quarantined { dataset: dataset.name.clone(), place, received_at: record.received_at, text, reason });
+        Ok(())
+    }
+
+    fn keep_aside(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let wal = self.shared.wal_folder();
+        let path: PathBuf = wal.join(QUARANTINE_FOLDER).join(name);
+        create_dirs(&*self.shared.disk, &wal, &wal.join(QUARANTINE_FOLDER))
+            .and_then(|()| replace_file(&*self.shared.disk, &path, bytes))
+            .map_err(|source| Error::folder("write", &path, source))
+    }
+}
+
+/// The rows of events that were accepted once. A decoder that panics takes nothing.
+fn decode_again(dataset: &Dataset, record: &Record, events: &[&[u8]]) -> Rows {
+    let options = DecodeOptions { import: record.import, replay: true, ..DecodeOptions::default() };
+    let decode = || decode::decode(&dataset.catalog, events, record.received_at, &options);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).unwrap_or_default()
+}
+
+/// The records of a block.
+fn unpack(body: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Reader(body);
+    let length = reader.u32()? as usize;
+    if length > BLOCK_BYTES_MAX {
+        return None;
+    }
+    zstd::bulk::decompress(reader.0, length).ok().filter(|raw| raw.len() == length)
+}

@@ -1,0 +1,214 @@
+//! Frames of a segment: checksummed, and found again after damage. Layout: see the module `wal`.
+
+use std::ops::Range;
+
+use super::record::{Reader, put_u32};
+
+const MAGIC: [u8; 4] = *b"YLR1";
+/// Magic, length, checksum, synced length, kind.
+pub(crate) const FRAME_HEADER_BYTES: usize = 21;
+const CHECKED_FROM: usize = 12;
+
+/// What the body of a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    Record,
+    Block,
+    Keys,
+}
+
+impl FrameKind {
+    fn code(self) -> u8 {
+        match self {
+            Self::Record => 1,
+            Self::Block => 2,
+            Self::Keys => 3,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Record),
+            2 => Some(Self::Block),
+            3 => Some(Self::Keys),
+            _ => None,
+        }
+    }
+}
+
+/// A whole frame as read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frame<'a> {
+    pub(crate) kind: FrameKind,
+    /// Bytes of the file known to be synced when this frame was written.
+    pub(crate) synced: u64,
+    pub(crate) body: &'a [u8],
+}
+
+/// Appends a frame; `body` writes its body.
+pub(crate) fn write_frame(out: &mut Vec<u8>, seed: u64, synced: u64, kind: FrameKind, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&synced.to_le_bytes());
+    out.push(kind.code());
+    body(out);
+    let mut length = Vec::with_capacity(4);
+    put_u32(&mut length, out.len() - start - FRAME_HEADER_BYTES);
+    out[start + 4..start + 8].copy_from_slice(&length);
+    let checksum = checksum(seed, &out[start + 4..start + 8], &out[start + CHECKED_FROM..]);
+    out[start + 8..start + 12].copy_from_slice(&checksum.to_le_bytes());
+}
+
+fn checksum(seed: u64, length: &[u8], rest: &[u8]) -> u32 {
+    let seeded = crc32c::crc32c(&seed.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(seeded, length), rest)
+}
+
+/// The frame that starts at the front of `bytes`, and its length; `None` when there is no whole one.
+fn read_frame(bytes: &[u8], seed: u64) -> Option<(Frame<'_>, usize)> {
+    let mut reader = Reader(bytes);
+    if reader.take(4)? != MAGIC {
+        return None;
+    }
+    let body_bytes = reader.u32()? as usize;
+    let stored = reader.u32()?;
+    let total = FRAME_HEADER_BYTES.checked_add(body_bytes)?;
+    let checked = bytes.get(CHECKED_FROM..total)?;
+    if checksum(seed, &bytes[4..8], checked) != stored {
+        return None;
+    }
+    let synced = reader.u64()?;
+    let kind = FrameKind::from_code(*reader.take(1)?.first()?)?;
+    Some((Frame { kind, synced, body: reader.take(body_bytes)? }, total))
+}
+
+/// What a segment's bytes hold after its header.
+#[derive(Debug, Default)]
+pub(crate) struct Scan<'a> {
+    /// Whole frames in order.
+    pub(crate) frames: Vec<Frame<'a>>,
+    /// Places of acknowledged bytes that are not whole frames.
+    pub(crate) damaged: Vec<Range<usize>>,
+    /// Where the valid part ends: the seal, or the start of the torn tail.
+    pub(crate) end: usize,
+}
+
+/// Reads all frames from `start`. `sealed`: valid length of the file if the next segment says so; `None` for the last one.
+pub(crate) fn scan(bytes: &[u8], start: usize, seed: u64, sealed: Option<u64>) -> Scan<'_> {
+    let seal = sealed.map(|seal| usize::try_from(seal).unwrap_or(usize::MAX));
+    let window = &bytes[..seal.unwrap_or(bytes.len()).min(bytes.len())];
+    let mut result = Scan { end: start.min(window.len()), ..Scan::default() };
+    let mut position = start;
+    while position < window.len() {
+        if let Some((frame, length)) = read_frame(&window[position..], seed) {
+            result.frames.push(frame);
+            position += length;
+            result.end = position;
+            continue;
+        }
+        let next = next_frame(window, position + 1, seed);
+        if seal.is_none() && !synced_beyond(window, next, seed, position) {
+            return result;
+        }
+        let resume = next.unwrap_or(window.len());
+        result.damaged.push(position..resume);
+        position = resume;
+        result.end = position;
+    }
+    if let Some(seal) = seal
+        && seal > window.len()
+    {
+        result.damaged.push(window.len()..seal);
+    }
+    result
+}
+
+fn next_frame(bytes: &[u8], from: usize, seed: u64) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    rest.windows(MAGIC.len())
+        .enumerate()
+        .filter(|(_, window)| *window == MAGIC)
+        .map(|(offset, _)| from + offset)
+        .find(|&position| read_frame(&bytes[position..], seed).is_some())
+}
+
+/// True when a whole frame at or after `from` was written at a time when the file was synced beyond `position`.
+fn synced_beyond(bytes: &[u8], from: Option<usize>, seed: u64, position: usize) -> bool {
+    let mut next = from;
+    while let Some(at) = next {
+        let Some((frame, length)) = read_frame(&bytes[at..], seed) else { return false };
+        if frame.synced > position as u64 {
+            return true;
+        }
+        let after = at + length;
+        next = if read_frame(bytes.get(after..).unwrap_or_default(), seed).is_some() { Some(after) } else { next_frame(bytes, after, seed) };
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: u64 = 99;
+
+    /// Groups of frames as the writer leaves them: all frames of a group carry the length synced before the group.
+    fn file(groups: &[&[&[u8]]]) -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = vec![0; 80];
+        let mut starts = Vec::new();
+        for group in groups {
+            let synced = bytes.len() as u64;
+            for body in *group {
+                starts.push(bytes.len());
+                write_frame(&mut bytes, SEED, synced, FrameKind::Record, |out| out.extend_from_slice(body));
+            }
+        }
+        (bytes, starts)
+    }
+
+    fn check(bytes: &[u8], sealed: Option<u64>, bodies: &[&[u8]], damaged: usize) {
+        let scan = scan(bytes, 80, SEED, sealed);
+        assert_eq!(scan.frames.iter().map(|frame| frame.body).collect::<Vec<_>>(), bodies);
+        assert_eq!(scan.damaged.len(), damaged, "{:?}", scan.damaged);
+    }
+
+    #[test]
+    fn the_torn_end_of_the_last_write_is_cut_at_the_last_whole_frame() {
+        let (bytes, starts) = file(&[&[b"one"], &[b"two", b"three"]]);
+        check(&bytes, None, &[b"one", b"two", b"three"], 0);
+        for length in starts[2]..bytes.len() {
+            check(&bytes[..length], None, &[b"one", b"two"], 0);
+        }
+        // Pages of one unsynced write may arrive out of order: the first frame gone, the second whole.
+        let mut reordered = bytes.clone();
+        reordered[starts[1]..starts[2]].fill(0);
+        check(&reordered, None, &[b"one"], 0);
+    }
+
+    #[test]
+    fn damage_before_a_synced_group_is_reported_and_skipped() {
+        let (mut bytes, starts) = file(&[&[b"one", b"two"], &[b"three"]]);
+        bytes[starts[1] + FRAME_HEADER_BYTES] ^= 1;
+        check(&bytes, None, &[b"one", b"three"], 1);
+        bytes[starts[1] + 4] = 0xff;
+        check(&bytes, None, &[b"one", b"three"], 1);
+    }
+
+    #[test]
+    fn below_a_seal_everything_must_be_whole_and_above_it_nothing_counts() {
+        let (bytes, starts) = file(&[&[b"one"], &[b"two"]]);
+        check(&bytes, Some(starts[1] as u64), &[b"one"], 0);
+        check(&bytes[..starts[1] - 1], Some(starts[1] as u64), &[], 2);
+        check(&bytes[..starts[1]], Some(bytes.len() as u64), &[b"one"], 1);
+    }
+
+    #[test]
+    fn bytes_inside_an_event_are_never_taken_for_a_frame() {
+        let mut forged = Vec::new();
+        write_frame(&mut forged, SEED + 1, u64::MAX, FrameKind::Record, |out| out.extend_from_slice(b"forged"));
+        let (mut bytes, starts) = file(&[&[&forged], &[b"two"]]);
+        bytes[starts[0]] = 0;
+        check(&bytes, None, &[b"two"], 1);
+    }
+}

@@ -1,0 +1,293 @@
+//! Group commit: one thread takes everything that waits, decides in order what is a duplicate, gives out sequence numbers,
+//! writes all of it with one write and one fdatasync, and hands it to the applier.
+//!
+//! Nothing is acknowledged before the sync returned. When the write or the sync fails, every request of the group is refused,
+//! the ids and numbers it used are taken back, and the file is abandoned (module `wal`).
+
+mod group;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, mpsc::SyncSender},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    DatasetName, Error, Receipt, Timestamp,
+    accounts::Counts,
+    applier::{Applied, Counted},
+    dataset::Dataset,
+    decode::Rows,
+    dedup::{IdHash, IdWindow, KeyWindow},
+    error::describe,
+    metrics::Metrics,
+    shared::Shared,
+    wal::{KeyEntry, Payload, Segment, SegmentContent, SegmentHeader, SegmentId},
+};
+
+/// Counts of requests that stored nothing wait this long for a group to join before they get one of their own.
+const COUNTS_DELAY: Duration = Duration::from_secs(1);
+
+/// One request to make durable.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) name: DatasetName,
+    /// `None` when no event was accepted and the dataset does not exist.
+    pub(crate) dataset: Option<Arc<Dataset>>,
+    pub(crate) rows: Rows,
+    pub(crate) payload: Payload,
+    /// Hashes of the events' own ids; empty when no event has one.
+    pub(crate) ids: Vec<Option<IdHash>>,
+    pub(crate) key: Option<KeyEntry>,
+    pub(crate) received_at: Timestamp,
+    pub(crate) import: bool,
+    pub(crate) rejected: Vec<(String, u32)>,
+    pub(crate) reply: Reply,
+}
+
+/// Where the answer goes.
+pub(crate) type Reply = oneshot::Sender<Result<Receipt, Error>>;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Append(Box<Request>),
+    /// Write the idempotency keys whose only copy is in segments up to `through` again, so that those can be removed.
+    Carry { through: SegmentId, done: SyncSender<Result<(), Error>> },
+    /// Write the counts that wait for a group.
+    Settle { done: SyncSender<Result<(), Error>> },
+}
+
+/// Where the WAL ended when it was opened, and what is remembered for telling duplicates.
+#[derive(Debug)]
+pub(crate) struct WriterStart {
+    pub(crate) next_segment: SegmentId,
+    /// The newest segment and how much of it counts; id 0 for none.
+    pub(crate) previous: (SegmentId, u64),
+    pub(crate) next_lsn: u64,
+    pub(crate) ids: IdWindow,
+    pub(crate) keys: KeyWindow,
+}
+
+/// The writer thread's own state.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    applier: SyncSender<Vec<Applied>>,
+    folder: PathBuf,
+    segment: Option<Segment>,
+    next_segment: SegmentId,
+    previous: (SegmentId, u64),
+    next_lsn: u64,
+    ids: IdWindow,
+    keys: KeyWindow,
+    ulids: Ulids,
+    /// Counts of requests that stored nothing, per dataset and minute, not in the WAL yet.
+    deferred: BTreeMap<(DatasetName, i64), Counts>,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, applier: SyncSender<Vec<Applied>>, start: WriterStart) -> Self {
+        let folder = shared.wal_folder();
+        let ulids = Ulids::new(&shared.incarnation_bytes);
+        let WriterStart { next_segment, previous, next_lsn, ids, keys } = start;
+        Self { shared, applier, folder, segment: None, next_segment, previous, next_lsn, ids, keys, ulids, deferred: BTreeMap::new() }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        let group_bytes_max = usize::try_from(self.shared.config.group_bytes_max).unwrap_or(usize::MAX);
+        loop {
+            let timeout = (!self.deferred.is_empty()).then_some(COUNTS_DELAY);
+            let Some(works) = self.shared.queue.take(group_bytes_max, timeout) else { break };
+            let counts_are_due = works.is_empty();
+            let mut requests = Vec::with_capacity(works.len());
+            let mut others = Vec::new();
+            for work in works {
+                match work {
+                    Work::Append(request) => requests.push(request),
+                    other => others.push(other),
+                }
+            }
+            if self.commit(requests, counts_are_due).is_break() {
+                return;
+            }
+            others.into_iter().for_each(|other| self.serve(other));
+            self.show();
+        }
+        // Closing: what was counted and not written yet gets its group.
+        drop(self.commit(Vec::new(), true));
+    }
+
+    fn serve(&mut self, work: Work) {
+        match work {
+            // The asker may have gone; then nobody needs the answer.
+            Work::Carry { through, done } => drop(done.send(self.carry(through))),
+            Work::Settle { done } => self.settle(done),
+            Work::Append(_) => {}
+        }
+    }
+
+    /// Puts all counts into the WAL and answers through the applier, behind everything before.
+    fn settle(&mut self, done: SyncSender<Result<(), Error>>) {
+        if self.commit(Vec::new(), true).is_continue() && self.deferred.is_empty() {
+            drop(self.hand_over(vec![Applied { settled: Some(done), ..Applied::default() }]));
+        } else {
+            drop(done.send(Err(write_error(io::Error::other("counts could not be written")))));
+        }
+    }
+
+    /// The open segment: a new one after the last is full or was abandoned.
+    fn ready_segment(&mut self) -> io::Result<&mut Segment> {
+        let full = |segment: &Segment| segment.synced() >= self.shared.config.wal_segment_bytes_max;
+        if self.segment.as_ref().is_some_and(full)
+            && let Some(segment) = self.segment.take()
+        {
+            self.previous = (segment.header.id, segment.synced());
+        }
+        let segment = match self.segment.take() {
+            Some(segment) => segment,
+            None => self.new_segment()?,
+        };
+        Ok(self.segment.insert(segment))
+    }
+
+    fn new_segment(&mut self) -> io::Result<Segment> {
+        let id = self.next_segment;
+        // Used up even when creating it fails: a name is never used twice.
+        self.next_segment = SegmentId(id.0 + 1);
+        let header = SegmentHeader {
+            incarnation: self.shared.incarnation_bytes,
+            id,
+            previous: self.previous.0,
+            previous_bytes: self.previous.1,
+            first_lsn: self.next_lsn,
+            seed: u64::from_le_bytes(random_bytes()),
+        };
+        let segment = Segment::create(&*self.shared.disk, &self.folder, header)?;
+        self.shared.wal.push(SegmentContent { id, bytes: segment.synced(), ..SegmentContent::default() });
+        Ok(segment)
+    }
+
+    /// Writes and syncs; abandons the file when that fails.
+    fn write(&mut self, encode: impl FnOnce(&Segment, &mut Vec<u8>) -> io::Result<()>) -> io::Result<u64> {
+        let clock = Arc::clone(&self.shared.clock);
+        let segment = self.ready_segment()?;
+        let mut bytes = Vec::new();
+        encode(segment, &mut bytes)?;
+        let started = clock.now();
+        if let Err(error) = segment.append(&bytes) {
+            self.previous = (segment.header.id, segment.synced());
+            self.segment = None;
+            Metrics::add(&self.shared.metrics.wal_failures_total, 1);
+            tracing::error!(error = %describe(&error), segment = %self.previous.0.file_name(), "a WAL segment failed and is abandoned");
+            return Err(error);
+        }
+        let synced = segment.synced();
+        self.shared.metrics.wal_sync.record_us(clock.now().0 - started.0);
+        Metrics::add(&self.shared.metrics.wal_groups_total, 1);
+        Metrics::add(&self.shared.metrics.wal_written_bytes_total, bytes.len() as u64);
+        Ok(synced)
+    }
+
+    fn show(&self) {
+        let metrics = &self.shared.metrics;
+        Metrics::set(&metrics.dedup_ids, self.ids.len() as u64);
+        Metrics::set(&metrics.dedup_keys, self.keys.len() as u64);
+        Metrics::set(&metrics.dedup_window_seconds, self.ids.effective_window_s(self.shared.clock.now()));
+    }
+
+    /// Sends to the applier, in order; break when it is gone.
+    fn hand_over(&self, applied: Vec<Applied>) -> std::ops::ControlFlow<()> {
+        match self.applier.send(applied) {
+            Ok(()) => std::ops::ControlFlow::Continue(()),
+            Err(_) => std::ops::ControlFlow::Break(()),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Also after a panic: nobody may wait for a writer that is gone.
+        self.shared.queue.close();
+    }
+}
+
+/// Makes event ids: 48 bits of milliseconds that never go back, 40 bits that mark this incarnation, 40 bits of counter.
+#[derive(Debug)]
+pub(crate) struct Ulids {
+    tag: u128,
+    millisecond: u64,
+    counter: u64,
+}
+
+const COUNTER_BITS: u32 = 40;
+
+impl Ulids {
+    pub(crate) fn new(incarnation: &[u8; 16]) -> Self {
+        let tag = incarnation.iter().take(5).fold(0_u128, |tag, byte| tag << 8 | u128::from(*byte));
+        Self { tag: tag << COUNTER_BITS, millisecond: 0, counter: 0 }
+    }
+
+    /// The first of `count` consecutive ids.
+    fn reserve(&mut self, received_at: Timestamp, count: u32) -> u128 {
+        let millisecond = u64::try_from(received_at.0 / 1000).unwrap_or(0).max(self.millisecond);
+        let counter_is_spent = self.counter + u64::from(count) >= 1 << COUNTER_BITS;
+        if millisecond > self.millisecond || counter_is_spent {
+            self.millisecond = millisecond + u64::from(counter_is_spent);
+            self.counter = u64::from_le_bytes(random_bytes()) >> (64 - COUNTER_BITS + 1);
+        }
+        let base = u128::from(self.millisecond) << 80 | self.tag | u128::from(self.counter);
+        self.counter += u64::from(count);
+        base
+    }
+
+    /// True for ids made by this incarnation.
+    pub(crate) fn made(&self, id: &str) -> bool {
+        const TAG_MASK: u128 = ((1 << 40) - 1) << COUNTER_BITS;
+        id.len() == 26 && ulid::Ulid::from_string(id).is_ok_and(|ulid| ulid.0 & TAG_MASK == self.tag)
+    }
+}
+
+/// Eight bytes from the operating system's generator.
+fn random_bytes() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    // The last eight bytes of a version 4 uuid: 62 random bits and 2 fixed ones, which are the first two here.
+    bytes.copy_from_slice(&uuid::Uuid::new_v4().as_bytes()[8..]);
+    bytes.rotate_left(1);
+    bytes
+}
+
+pub(crate) fn write_error(source: io::Error) -> Error {
+    Error::WriteWal { source: Arc::new(source) }
+}
+
+/// What the applier is told about a counts-only record.
+fn counted(lsn: u64, name: &DatasetName, minute: i64, counts: Counts) -> Counted {
+    Counted { lsn, name: name.clone(), minute, counts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_grow_never_repeat_and_are_recognised() {
+        let mut ulids = Ulids::new(&[0xa7; 16]);
+        let times = [5_000_000, 5_000_000, 9_000_000, 1_000_000, 9_000_000];
+        let mut last = 0;
+        for time in times {
+            let base = ulids.reserve(Timestamp(time), 1000);
+            assert!(base > last);
+            last = base + 999;
+        }
+        let text = ulid::Ulid(last).to_string();
+        assert!(ulids.made(&text));
+        assert!(!Ulids::new(&[0xa8; 16]).made(&text));
+        assert!(!ulids.made("order-17"));
+    }
+}
