@@ -10,6 +10,7 @@ pub(crate) mod memtable;
 pub(crate) mod parquet;
 pub(crate) mod reassemble;
 pub mod schema;
+pub(crate) mod sight;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 

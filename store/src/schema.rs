@@ -182,6 +182,10 @@ impl Schema {
         Self { columns, spelling: None, index }
     }
 
+    pub(crate) fn with_spelling(self, spelling: Option<crate::decode::time::Spelling>) -> Self {
+        Self { spelling, ..self }
+    }
+
     /// Looks a logical name up in O(1).
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&Column> {

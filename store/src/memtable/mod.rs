@@ -1,7 +1,39 @@
 //! Unflushed events as Arrow batches, queryable at once.
+//!
+//! Rows are inserted in the order of the WAL into an open chunk; a chunk is frozen into a batch when it is full, or when a
+//! snapshot is taken. Frozen batches are shared, never changed. Here, at insert, the catalog settles which column a value
+//! goes to, so that a replay of the WAL gives the same columns.
+
+mod builder;
+mod chunk;
+mod sights;
+
 use std::sync::Arc;
 
-use crate::{DatasetName, FirstSight, HotBatch, Timestamp, catalog::Catalog, decode::Rows};
+use arrow::datatypes::{Field, FieldRef};
+use ulid::Ulid;
+
+use self::chunk::{Chunk, SystemText};
+pub(crate) use self::chunk::system_field;
+use crate::{
+    DatasetName, FirstSight, HotBatch, Timestamp,
+    catalog::{
+        Catalog, VariantId,
+        trie::{NONE, NodeId, Role},
+    },
+    decode::{
+        Rows,
+        rows::{Cell, Row, Value},
+        time::Spelling,
+    },
+};
+
+/// Rows of a full chunk: what DataFusion takes as one batch.
+const CHUNK_ROWS: usize = 8_192;
+/// Text bytes of a full chunk; Arrow's offsets end at 2 GiB.
+const CHUNK_BYTES: usize = 64 << 20;
+/// Cells of a full chunk, nulls included: a chunk of many sparse columns is cut early, since each null takes room.
+const CHUNK_CELLS: usize = 8 << 20;
 
 /// What one WAL record gives to its rows.
 #[derive(Debug, Clone)]
@@ -9,32 +41,256 @@ pub(crate) struct Stamp {
     pub dataset: DatasetName,
     /// Place of the first stored row.
     pub first_seq: u64,
-    /// ULID of the first stored row; its 48 bit of milliseconds are those of `received_at`.
+    /// ULID of the first stored row: 48 bits of time, 40 bits that mark the incarnation (its first ones), 40 bits of counter.
     pub ulid_base: u128,
     pub received_at: Timestamp,
     /// Incarnation of the log, uuid text.
     pub incarnation: Arc<str>,
-    /// Replayed or imported: first sights are remembered, not reported as news.
+    /// Imported, or within the dataset's first hour: first sights are remembered, and reported as no news.
     pub silent: bool,
 }
 
+/// Events of one dataset since the last flush.
 #[derive(Debug)]
-pub(crate) struct Memtable {}
+pub(crate) struct Memtable {
+    catalog: Arc<Catalog>,
+    /// By node.
+    slots: Vec<Slot>,
+    /// By column; made when first needed.
+    fields: Vec<Option<FieldRef>>,
+    spelling: Option<Spelling>,
+    open: Chunk,
+    frozen: Vec<HotBatch>,
+    frozen_rows: usize,
+    frozen_bytes: usize,
+    /// Cells of the row at hand whose key is usually nested otherwise.
+    unusual: Vec<(VariantId, Value)>,
+}
+
+/// Where the values under one key path go.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// By kind; `NONE` until settled.
+    variants: [VariantId; 9],
+    is_usual: bool,
+    role: Role,
+}
+
+const EMPTY_SLOT: Slot = Slot { variants: [NONE; 9], is_usual: false, role: Role::None };
 
 impl Memtable {
+    /// An empty memtable over the dataset's keys.
     pub(crate) fn new(catalog: Arc<Catalog>) -> Self {
-        unimplemented!()
+        let spelling = catalog.settle_spelling(None);
+        Self {
+            catalog,
+            slots: Vec::new(),
+            fields: Vec::new(),
+            spelling,
+            open: Chunk::default(),
+            frozen: Vec::new(),
+            frozen_rows: 0,
+            frozen_bytes: 0,
+            unusual: Vec::new(),
+        }
     }
+
+    /// Inserts the rows marked in `keep` (`None`: all); only they count for `seq` and ULIDs. Gives the values of release
+    /// dimensions that this dataset never had before.
     pub(crate) fn insert(&mut self, rows: &Rows, keep: Option<&[bool]>, stamp: &Stamp) -> Vec<FirstSight> {
-        unimplemented!()
+        let mut sights = Vec::new();
+        let mut place = 0;
+        for index in 0..rows.len() {
+            if keep.is_some_and(|keep| !keep.get(index).copied().unwrap_or(false)) {
+                continue;
+            }
+            self.insert_row(rows, index, place, stamp);
+            self.find_first_sights(rows, index, stamp, &mut sights);
+            place += 1;
+            let is_full = self.open.rows >= CHUNK_ROWS
+                || self.open.bytes >= CHUNK_BYTES
+                || self.open.rows * self.open.width() >= CHUNK_CELLS;
+            if is_full {
+                self.close_chunk();
+            }
+        }
+        sights
     }
+
+    fn insert_row(&mut self, rows: &Rows, index: usize, place: u64, stamp: &Stamp) {
+        let row = rows.row(index);
+        self.open.open_row(row.time, stamp.received_at, stamp.first_seq + place);
+        self.open.bytes += rows.raw(index).len();
+        let mut needs_source = row.needs_source;
+        for Cell { node, value } in rows.cells(index) {
+            let slot = self.slot(*node, *value);
+            let variant = slot.variants[value.kind() as usize];
+            if slot.is_usual {
+                self.open.put(variant, *value, rows);
+            } else {
+                self.unusual.push((variant, *value));
+            }
+        }
+        self.insert_time(rows, row, stamp);
+        self.insert_id(rows, index, place, stamp);
+        // last, so that the usual spelling of a key wins where an event has both
+        needs_source |= !self.unusual.is_empty();
+        for (variant, value) in std::mem::take(&mut self.unusual) {
+            let is_taken = self.catalog.kinds_beside(variant).into_iter().any(|variant| self.open.has(variant));
+            if !is_taken {
+                self.open.put(variant, value, rows);
+            }
+        }
+        self.open.put_system(SystemText::Incarnation, &stamp.incarnation);
+        if let Some(error) = &row.time_error {
+            self.open.put_system(SystemText::TimeError, error);
+        }
+        if needs_source {
+            self.open.bytes += rows.raw(index).len();
+            self.open.put_system(SystemText::Source, rows.raw_text(index));
+        }
+    }
+
+    /// Keeps the sent time where `time` and the dataset's usual spelling do not give it back. A `time` equal to
+    /// `received_at` stands for none sent.
+    fn insert_time(&mut self, rows: &Rows, row: &Row, stamp: &Stamp) {
+        let Some((value, spelling)) = row.sent_time else { return };
+        if self.spelling.is_none() {
+            self.spelling = self.catalog.settle_spelling(spelling);
+        }
+        if spelling.is_none() || spelling != self.spelling || row.time == stamp.received_at {
+            self.put_known(row.time_node, value, rows);
+        }
+    }
+
+    /// Sets `event_id`, and keeps the sent id where `event_id` does not give it back: numbers, the empty text, and texts that
+    /// look like an id of ours.
+    fn insert_id(&mut self, rows: &Rows, index: usize, place: u64, stamp: &Stamp) {
+        let row = rows.row(index);
+        let id = rows.id(index);
+        match id {
+            Some(id) => self.open.put_system(SystemText::EventId, id),
+            None => {
+                let ulid = Ulid(stamp.ulid_base.wrapping_add(u128::from(place)));
+                let mut text = [0; ulid::ULID_LEN];
+                self.open.put_system(SystemText::EventId, ulid.array_to_str(&mut text));
+            }
+        }
+        let is_given_back = match (row.sent_id, id) {
+            (Some(Value::Text(_)), Some(id)) => !is_own_id(id, &stamp.incarnation),
+            (sent, _) => sent.is_none(),
+        };
+        if let (false, Some(value)) = (is_given_back, row.sent_id) {
+            self.put_known(row.id_node, value, rows);
+        }
+    }
+
+    fn put_known(&mut self, node: NodeId, value: Value, rows: &Rows) {
+        let slot = self.slot(node, value);
+        let variant = slot.variants[value.kind() as usize];
+        if slot.is_usual {
+            self.open.put(variant, value, rows);
+        } else {
+            self.unusual.push((variant, value));
+        }
+    }
+
+    /// The slot of a node, with the value's kind settled.
+    #[inline]
+    fn slot(&mut self, node: NodeId, value: Value) -> Slot {
+        if let Some(slot) = self.slots.get(node as usize)
+            && slot.variants[value.kind() as usize] != NONE
+        {
+            return *slot;
+        }
+        self.settle(node, value)
+    }
+
+    #[cold]
+    fn settle(&mut self, node: NodeId, value: Value) -> Slot {
+        let at = node as usize;
+        if self.slots.len() <= at {
+            self.slots.resize(at + 1, EMPTY_SLOT);
+        }
+        let settled = self.catalog.settle(node, value.kind());
+        let slot = &mut self.slots[at];
+        slot.variants[value.kind() as usize] = settled.variant;
+        slot.is_usual = settled.usual;
+        slot.role = Role::of(&self.catalog.trie.read().node(node).name);
+        *slot
+    }
+
+    /// Every batch so far, oldest first: a consistent view that later inserts do not change. Closes the open chunk without
+    /// copying it; small chunks that many snapshots leave behind are merged as they pile up.
     pub(crate) fn freeze(&mut self) -> Vec<HotBatch> {
-        unimplemented!()
+        self.close_chunk();
+        self.frozen.clone()
     }
+
+    fn close_chunk(&mut self) {
+        if self.open.rows == 0 {
+            return;
+        }
+        let (catalog, fields) = (&self.catalog, &mut self.fields);
+        let rows = self.open.rows;
+        let closed = self.open.finish(&mut |variant| field_of(catalog, fields, variant));
+        // the arrays are made here, of equal length and with the types of their fields
+        let Ok((batch, counts)) = closed else { unreachable!("a chunk's columns fit its schema") };
+        self.catalog.add_values(counts.into_iter());
+        self.frozen_rows += rows;
+        self.frozen_bytes += batch.batch.get_array_memory_size();
+        self.frozen.push(batch);
+        self.merge_small();
+    }
+
+    /// Merges the last two chunks while the older one is not more than twice as long: a row is copied at most
+    /// log2(`CHUNK_ROWS`) times, and few chunks remain, however often snapshots are taken.
+    fn merge_small(&mut self) {
+        while let [.., older, newer] = self.frozen.as_slice() {
+            let (left, right) = (older.batch.num_rows(), newer.batch.num_rows());
+            let (left_bytes, right_bytes) = (older.batch.get_array_memory_size(), newer.batch.get_array_memory_size());
+            if left > 2 * right || left + right > CHUNK_ROWS || left_bytes + right_bytes > CHUNK_BYTES {
+                return;
+            }
+            let Ok(merged) = chunk::merge(older, newer) else { return };
+            self.frozen_bytes += merged.batch.get_array_memory_size();
+            self.frozen_bytes = self.frozen_bytes.saturating_sub(left_bytes + right_bytes);
+            self.frozen.truncate(self.frozen.len() - 2);
+            self.frozen.push(merged);
+        }
+    }
+
+    /// Rows inserted.
     pub(crate) fn rows(&self) -> usize {
-        unimplemented!()
+        self.frozen_rows + self.open.rows
     }
+
+    /// Bytes of memory, about.
     pub(crate) fn bytes(&self) -> usize {
-        unimplemented!()
+        // builders hold about twice the events' bytes: offsets, nulls, room to grow
+        self.frozen_bytes + 2 * self.open.bytes
     }
+}
+
+fn field_of(catalog: &Catalog, fields: &mut Vec<Option<FieldRef>>, variant: VariantId) -> FieldRef {
+    let at = variant as usize;
+    if fields.len() <= at {
+        fields.resize(at + 1, None);
+    }
+    let field = fields[at].get_or_insert_with(|| {
+        let physical = catalog.physical(variant);
+        Arc::new(Field::new(&*physical.name, physical.kind.data_type(), true))
+    });
+    Arc::clone(field)
+}
+
+/// Whether an id reads as one that this incarnation of the log made: a ULID with the mark of the incarnation, its first 40
+/// bits, in the middle.
+pub(crate) fn is_own_id(id: &str, incarnation: &str) -> bool {
+    if id.len() != ulid::ULID_LEN || id.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return false;
+    }
+    let digits = incarnation.chars().filter_map(|digit| digit.to_digit(16)).take(10);
+    let mark = digits.fold(0, |mark, digit| mark << 4 | u128::from(digit));
+    Ulid::from_string(id).is_ok_and(|ulid| (ulid.0 >> 40) & ((1 << 40) - 1) == mark)
 }

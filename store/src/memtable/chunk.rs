@@ -1,0 +1,154 @@
+//! The open chunk: rows since the last freeze, in builders.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, Int64Array, TimestampMicrosecondArray, new_null_array},
+    compute::concat,
+    datatypes::{DataType, Field, FieldRef, Schema},
+    error::ArrowError,
+    record_batch::RecordBatch,
+};
+
+use super::builder::ColumnBuilder;
+use crate::{
+    HotBatch, Timestamp,
+    catalog::VariantId,
+    decode::rows::{Rows, Value},
+    schema::{Kind, system_type},
+};
+
+/// System columns made in each chunk, in this order, before all others.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SystemText {
+    EventId,
+    Incarnation,
+    Source,
+    TimeError,
+}
+
+const SYSTEM_TEXTS: [(SystemText, &str); 4] = [
+    (SystemText::EventId, "event_id"),
+    (SystemText::Incarnation, "_incarnation"),
+    (SystemText::Source, "_source"),
+    (SystemText::TimeError, "time_error"),
+];
+
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    pub rows: usize,
+    /// Bytes of the events in it.
+    pub bytes: usize,
+    times: Vec<i64>,
+    received: Vec<i64>,
+    seqs: Vec<i64>,
+    texts: [Option<ColumnBuilder>; 4],
+    columns: Vec<Option<ColumnBuilder>>,
+    touched: Vec<VariantId>,
+}
+
+impl Chunk {
+    /// Opens the next row; its cells are put before the one after it is opened.
+    pub(super) fn open_row(&mut self, time: Timestamp, received_at: Timestamp, seq: u64) {
+        self.times.push(time.0);
+        self.received.push(received_at.0);
+        self.seqs.push(i64::try_from(seq).unwrap_or(i64::MAX));
+        self.rows += 1;
+    }
+
+    pub(super) fn put_system(&mut self, column: SystemText, text: &str) {
+        let builder = self.texts[column as usize].get_or_insert_with(|| ColumnBuilder::new(Kind::Text));
+        builder.put_text(self.rows - 1, text);
+    }
+
+    #[inline]
+    pub(super) fn put(&mut self, variant: VariantId, value: Value, rows: &Rows) {
+        let at = variant as usize;
+        if self.columns.len() <= at {
+            self.columns.resize_with(at + 1, || None);
+        }
+        let column = &mut self.columns[at];
+        let builder = match column {
+            Some(builder) => builder,
+            None => {
+                self.touched.push(variant);
+                column.insert(ColumnBuilder::new(value.kind()))
+            }
+        };
+        builder.put(self.rows - 1, value, rows);
+    }
+
+    /// Whether the open row has a value in this column.
+    pub(super) fn has(&self, variant: VariantId) -> bool {
+        let column = self.columns.get(variant as usize).and_then(Option::as_ref);
+        column.is_some_and(|builder| builder.has(self.rows - 1))
+    }
+
+    /// Columns with a value.
+    pub(super) fn width(&self) -> usize {
+        self.touched.len()
+    }
+
+    /// Closes the chunk: its batch, and the number of values of each column. The chunk is empty afterwards.
+    pub(super) fn finish(&mut self, field: &mut dyn FnMut(VariantId) -> FieldRef) -> Result<(HotBatch, Vec<(VariantId, u64)>), ArrowError> {
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let time_min = self.times.iter().copied().min().unwrap_or_default();
+        let time_max = self.times.iter().copied().max().unwrap_or_default();
+        let mut fields: Vec<FieldRef> = Vec::with_capacity(self.touched.len() + 8);
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.touched.len() + 8);
+        let mut add = |field: FieldRef, array: ArrayRef| {
+            fields.push(field);
+            arrays.push(array);
+        };
+        add(system_field("time"), Arc::new(timestamps(std::mem::take(&mut self.times))));
+        add(system_field("received_at"), Arc::new(timestamps(std::mem::take(&mut self.received))));
+        add(system_field("seq"), Arc::new(Int64Array::from(std::mem::take(&mut self.seqs))));
+        for (column, name) in SYSTEM_TEXTS {
+            let array = match self.texts[column as usize].take() {
+                Some(builder) => builder.finish(rows),
+                None => new_null_array(&DataType::Utf8, rows),
+            };
+            add(system_field(name), array);
+        }
+        add(system_field("rest"), new_null_array(&DataType::Utf8, rows));
+        self.touched.sort_unstable();
+        let mut counts = Vec::with_capacity(self.touched.len());
+        for variant in std::mem::take(&mut self.touched) {
+            if let Some(builder) = self.columns[variant as usize].take() {
+                counts.push((variant, builder.values));
+                add(field(variant), builder.finish(rows));
+            }
+        }
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
+        Ok((HotBatch { batch, time_min: Timestamp(time_min), time_max: Timestamp(time_max) }, counts))
+    }
+}
+
+fn timestamps(values: Vec<i64>) -> TimestampMicrosecondArray {
+    TimestampMicrosecondArray::from(values).with_timezone("UTC")
+}
+
+/// The Arrow field of a system column.
+pub(crate) fn system_field(name: &str) -> FieldRef {
+    Arc::new(Field::new(name, system_type(name).unwrap_or(DataType::Utf8), true))
+}
+
+/// Two neighbours as one batch, with the columns of both.
+pub(super) fn merge(first: &HotBatch, second: &HotBatch) -> Result<HotBatch, ArrowError> {
+    let (left, right) = (&first.batch, &second.batch);
+    let (left_schema, right_schema) = (left.schema(), right.schema());
+    let mut fields: Vec<FieldRef> = left_schema.fields().iter().cloned().collect();
+    fields.extend(right_schema.fields().iter().filter(|field| left_schema.index_of(field.name()).is_err()).cloned());
+    let column = |batch: &RecordBatch, field: &Field| match batch.column_by_name(field.name()) {
+        Some(array) => Arc::clone(array),
+        None => new_null_array(field.data_type(), batch.num_rows()),
+    };
+    let arrays = fields.iter().map(|field| concat(&[&column(left, field), &column(right, field)]));
+    let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
+    Ok(HotBatch {
+        batch: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?,
+        time_min: first.time_min.min(second.time_min),
+        time_max: first.time_max.max(second.time_max),
+    })
+}
