@@ -82,10 +82,10 @@ pub(crate) struct Answer {
 /// Works until the writer is gone.
 pub(crate) fn run(shared: &Shared, groups: &Receiver<Vec<Applied>>) {
     while let Ok(group) = groups.recv() {
-        let mut touched: HashMap<DatasetName, Arc<Dataset>> = HashMap::new();
+        let mut touched: HashMap<*const Dataset, Arc<Dataset>> = HashMap::new();
         for applied in group {
             if let Some(insert) = &applied.insert {
-                touched.entry_ref(&insert.dataset.name).or_insert_with(|| Arc::clone(&insert.dataset));
+                touched.entry(Arc::as_ptr(&insert.dataset)).or_insert_with(|| Arc::clone(&insert.dataset));
             }
             apply(shared, applied);
         }

@@ -23,7 +23,7 @@ use crate::{
     Error, Timestamp,
     dataset::{Dataset, Sealed},
     delta::{Action, Add, DAY_COLUMN, Format, Metadata, Protocol, Txn, data_file, format_day},
-    disk::{Disk, DiskFile, create_dirs, discard},
+    disk::{DiskFile, create_dirs, discard},
     error::describe,
     metrics::Metrics,
     parquet::{self, EncodedFile, ParquetOptions},
@@ -134,7 +134,9 @@ impl Flusher<'_> {
         }
         self.failed_at = None;
         for dataset in self.due(now) {
-            self.flush_dataset(&dataset);
+            if self.flush_dataset(&dataset).is_err() {
+                break;
+            }
         }
         let counts_are_old = now.seconds() - self.accounts_at.seconds() >= ACCOUNTS_INTERVAL_S || now < self.accounts_at;
         let outcome = if counts_are_old || self.shared.wal_is_long() { self.flush_accounts(now) } else { Ok(()) };

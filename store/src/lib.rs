@@ -1,207 +1,222 @@
 //! Events -> WAL -> memtable -> Parquet with a Delta log, and consistent reads.
 //!
 //! Not here: HTTP, SQL, forecasts. `store` knows no other crate of ours.
-#![allow(unused_variables, clippy::unimplemented, missing_docs)]
+//!
+//! # What is promised
+//! - **Durable.** [`Store::append`] returns after the events are in the WAL and synced. A crash of the process or the machine
+//!   at any moment loses none of them and doubles none. (A lost or lying disk does lose them: copy the folder elsewhere.)
+//! - **Visible at once.** Every snapshot taken after `append` returned has the events, also the first one after a restart.
+//! - **Once.** An event id, or an `Idempotency-Key`, that was seen within the window is not stored again, across restarts.
+//! - **Accounted.** received = stored + duplicates + rejected, per dataset and minute, across crashes.
+//! - **Bounded.** Queue, memory, WAL, windows and datasets have limits (see [`Config`]); at a limit there is [`Error::Busy`].
+//!
+//! # How
+//! One writer thread takes all waiting requests, decides in order what is a duplicate, numbers the rest and writes them with
+//! one fdatasync (`writer`, `wal`). An applier thread inserts them into memtables and lets the requesters go (`applier`).
+//! A flusher thread turns memtables into Parquet files and commits them to Delta logs (`flush`, `delta`), and removes WAL
+//! segments that hold nothing else any more. Opening a folder replays what is not in files (`recovery`).
+//! All writing goes through [`disk::Disk`].
 
+mod accounts;
+mod applier;
 pub(crate) mod catalog;
+mod config;
+mod dataset;
 pub(crate) mod decode;
+mod dedup;
+mod delta;
+pub mod disk;
+mod error;
 pub mod event;
+mod flush;
+mod intake;
 pub(crate) mod memtable;
+mod metrics;
 pub(crate) mod parquet;
+mod queue;
+mod read;
 pub(crate) mod reassemble;
+mod recovery;
 pub mod schema;
+mod shared;
 pub(crate) mod sight;
+mod snapshot;
+mod threads;
+mod wal;
+mod writer;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use bytes::Bytes;
+pub use config::Config;
+pub use error::{DeltaError, Error};
 pub use event::{DatasetName, SeqNo, Timestamp};
+pub use intake::{AppendOptions, Decoded, FirstSight, Receipt, Reject};
 pub use schema::{Class, Column, Kind, Schema, Variant};
+pub use snapshot::{DataFile, DatasetSummary, HotBatch, IngestCount, Snapshot};
+
+use crate::{
+    disk::{Disk, RealDisk},
+    shared::Shared,
+    threads::Threads,
+};
 
 /// The wall clock as a seam: tests and simulations pass their own.
 pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// Microseconds since 1970-01-01 UTC.
     fn now(&self) -> Timestamp;
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("placeholder")]
-    Placeholder,
-}
-
-#[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    pub folder: PathBuf,
-}
-impl Default for Config {
-    fn default() -> Self {
-        Self { folder: PathBuf::from("yellowline-data") }
-    }
-}
-
-/// One event that could not be taken: its place in the request and why. `code` is a stable snake_case word.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reject {
-    pub index: u32,
-    pub code: &'static str,
-    pub message: String,
-}
-
-/// The accepted events of one request, decoded into typed cells. Opaque outside `store`.
-#[derive(Debug)]
-pub struct Decoded {/* rows, rejects, bytes of the accepted events */}
-impl Decoded {
-    pub fn len(&self) -> usize {
-        unimplemented!()
-    }
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    pub fn rejects(&self) -> &[Reject] {
-        unimplemented!()
-    }
-}
-
-/// What one `append` did, after it became durable and visible.
-#[derive(Debug, Clone)]
-pub struct Receipt {
-    pub accepted: u32,
-    pub duplicates: u32,
-    /// Values of release dimensions never seen before in this dataset (see `FirstSight`).
-    pub first_sights: Vec<FirstSight>,
-}
-
-/// First event that carries a service.version, rollout or experiment variant never seen before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FirstSight {
-    pub dataset: DatasetName,
-    /// `version`, `rollout` or `experiment`
-    pub dimension: &'static str,
-    pub environment: Option<String>,
-    pub service: Option<String>,
-    /// `service.version`, `rollout`, or the experiment's name
-    pub target: String,
-    pub value: String,
-    pub time: Timestamp,
-    /// True in the dataset's first hour and for imports: recorded as seen, no change line inferred.
-    pub silent: bool,
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct AppendOptions {
-    pub idempotency_key: Option<String>,
-    /// History: exempt from the past-time limit; first sights are silent.
-    pub import: bool,
-}
-
+/// Handle of an open data folder; clones share it. When the last one is dropped without [`Store::close`], the threads end
+/// as after a crash: everything acknowledged is in the WAL, nothing is flushed.
 #[derive(Debug, Clone)]
 pub struct Store {
-    _inner: Arc<()>,
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+    recovered_sights: Arc<[FirstSight]>,
 }
 
 impl Store {
     /// Opens or creates the data folder, recovers the WAL, and starts the background flush.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, is in use, was written by a newer version, or is damaged beyond what the WAL mends.
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        unimplemented!()
+        Self::open_on(config, clock, Arc::new(RealDisk)).await
     }
+
+    /// [`Store::open`] on another disk, for simulations.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_on(config: Config, clock: Arc<dyn Clock>, disk: Arc<dyn Disk>) -> Result<Self, Error> {
+        let opening = tokio::task::spawn_blocking(move || recovery::open(config, clock, disk));
+        let opened = opening.await.map_err(|_| Error::Thread { thread: "recovery" })??;
+        let recovery::Opened { shared, start, sights, quarantined } = opened;
+        let threads = Arc::new(Threads::start(&shared, start)?);
+        let store = Self { shared, threads, recovered_sights: sights.into() };
+        store.report_quarantined(&quarantined).await?;
+        Ok(store)
+    }
+
     /// Splits and decodes a request body (`events`: raw JSON objects, one slice each, already cut by ingest).
     /// Pure apart from learning key names; bad events become rejects.
+    #[must_use]
     pub fn decode(&self, dataset: &DatasetName, events: &[&[u8]], received_at: Timestamp, options: &AppendOptions) -> Decoded {
-        unimplemented!()
+        intake::decode(&self.shared, dataset, events, received_at, options)
     }
+
     /// Returns after the events are fsynced in the WAL *and* visible to new snapshots.
+    ///
+    /// Not cancel safe in one direction: dropped while waiting, the events are stored all the same.
+    ///
+    /// # Errors
+    /// `Busy` (nothing stored, try again), `WriteWal` (nothing acknowledged, try again), `IdempotencyKeyReused`, `Closed`.
     pub async fn append(&self, dataset: &DatasetName, decoded: Decoded, options: AppendOptions) -> Result<Receipt, Error> {
-        unimplemented!()
+        intake::append(&self.shared, dataset, decoded, options).await
     }
-    /// `decode` + `append` for events made by ourselves (changes, alerts, metric points).
+
+    /// `decode` + `append` for events made by ourselves (changes, alerts, metric points): all of them or none.
+    ///
+    /// # Errors
+    /// As [`Store::append`], and `OwnEventRefused`.
     pub async fn append_values(&self, dataset: &DatasetName, events: &[serde_json::Value]) -> Result<Receipt, Error> {
-        unimplemented!()
+        let texts: Vec<String> = events.iter().map(ToString::to_string).collect();
+        let slices: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        let options = AppendOptions::default();
+        let decoded = self.decode(dataset, &slices, self.shared.clock.now(), &options);
+        if let Some(reject) = decoded.rejects().first() {
+            return Err(Error::OwnEventRefused { dataset: dataset.clone(), message: reject.message.clone() });
+        }
+        self.append(dataset, decoded, options).await
     }
+
+    /// Counts a request that was refused before its events were decoded (too large, too many, no key).
+    pub fn count_refused(&self, dataset: &DatasetName, code: &'static str) {
+        self.shared.accounts.refuse(dataset, code, self.shared.clock.now());
+    }
+
+    /// New versions, rollouts and variants found while replaying the WAL at open: a crash may have kept whoever records them
+    /// from doing so. Recording one twice must be harmless.
+    #[must_use]
+    pub fn recovered_first_sights(&self) -> &[FirstSight] {
+        &self.recovered_sights
+    }
+
     /// A frozen, consistent view of one dataset. `None` if the dataset does not exist.
+    #[must_use]
     pub fn snapshot(&self, dataset: &DatasetName) -> Option<Snapshot> {
-        unimplemented!()
+        self.shared.dataset(dataset)?.snapshot()
     }
+
     /// All datasets, `system.*` included, sorted by name.
+    #[must_use]
     pub fn datasets(&self) -> Vec<DatasetSummary> {
-        unimplemented!()
+        self.shared.all_datasets().iter().filter_map(|dataset| dataset.summary()).collect()
     }
+
     /// Every event of a (small, ours) dataset as it was sent, in seq order, each with its `time`.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
     pub fn read_events(&self, dataset: &DatasetName) -> Result<Vec<serde_json::Value>, Error> {
-        unimplemented!()
+        self.snapshot(dataset).map_or(Ok(Vec::new()), |snapshot| read::events(&*self.shared.disk, &snapshot))
     }
+
     /// Rebuilds the JSON of one row of a batch in physical columns (from hot data or a file).
+    ///
+    /// # Errors
+    /// When a stored JSON text cannot be parsed.
     pub fn event_json(&self, schema: &Schema, batch: &RecordBatch, row: usize) -> Result<serde_json::Value, Error> {
-        unimplemented!()
+        reassemble::event_json(schema, batch, row).map_err(Error::reassemble)
     }
+
+    /// The exact JSON text of one row: numbers beyond a double and lone surrogates, too.
+    ///
+    /// # Errors
+    /// When a stored JSON text cannot be parsed.
+    pub fn event_text(&self, schema: &Schema, batch: &RecordBatch, row: usize) -> Result<String, Error> {
+        reassemble::event_text(schema, batch, row).map_err(Error::reassemble)
+    }
+
     /// Received, rejected by reason, duplicates and stored per dataset and minute.
+    #[must_use]
     pub fn ingest_counts(&self) -> Vec<IngestCount> {
-        unimplemented!()
+        self.shared.accounts.all()
     }
-    /// Writes the memtables to Parquet now.
+
+    /// Writes everything acknowledged so far to Parquet, and the counts to their table.
+    ///
+    /// # Errors
+    /// What could not be written stays in memory and in the WAL, and is tried again.
     pub async fn flush(&self) -> Result<(), Error> {
-        unimplemented!()
+        let answer = self.shared.flush.ask();
+        let waiting = tokio::task::spawn_blocking(move || answer.recv());
+        waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed))
     }
-    /// Flushes, syncs and stops the background work.
+
+    /// Refuses new events, flushes, syncs and stops the background work.
+    ///
+    /// # Errors
+    /// When not everything could be flushed; it is in the WAL then, and the store is closed all the same.
     pub async fn close(&self) -> Result<(), Error> {
-        unimplemented!()
+        self.shared.refuse_appends();
+        let flushed = self.flush().await;
+        let threads = Arc::clone(&self.threads);
+        let stopped = tokio::task::spawn_blocking(move || threads.stop()).await;
+        flushed.and(stopped.map_err(|_| Error::Thread { thread: "closing" }))
     }
+
     /// Prometheus text lines of this stage (`yellowline_store_*`).
+    #[must_use]
     pub fn metrics_text(&self) -> String {
-        unimplemented!()
+        self.shared.metrics.text()
     }
-}
 
-#[derive(Debug, Clone)]
-pub struct IngestCount {
-    pub dataset: DatasetName,
-    pub minute: Timestamp,
-    pub received: u64,
-    pub stored: u64,
-    pub duplicates: u64,
-    pub rejected: BTreeMap<String, u64>,
-}
-
-#[derive(Debug, Clone)]
-pub struct DatasetSummary {
-    pub name: DatasetName,
-    pub events: u64,
-    pub bytes_on_disk: u64,
-    pub files: u64,
-    pub columns: u64,
-    pub first_event: Option<Timestamp>,
-    pub last_event: Option<Timestamp>,
-}
-
-/// Each event exactly once: `hot` and `files` never overlap.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    pub dataset: DatasetName,
-    pub schema: Arc<Schema>,
-    /// Unflushed events, physical columns. Each batch has its own subset of the columns: an absent one is all NULL.
-    pub hot: Vec<HotBatch>,
-    /// Absolute folder of the dataset's Delta table.
-    pub root: PathBuf,
-    pub files: Vec<Arc<DataFile>>,
-}
-
-#[derive(Debug, Clone)]
-pub struct HotBatch {
-    pub batch: RecordBatch,
-    pub time_min: Timestamp,
-    pub time_max: Timestamp,
-}
-
-/// One live Parquet file of the Delta log.
-#[derive(Debug, Clone)]
-pub struct DataFile {
-    /// Relative to `Snapshot::root`, not percent-encoded: `_day=2026-11-20/part-....parquet`
-    pub path: String,
-    pub bytes: u64,
-    pub rows: u64,
-    /// Days since 1970-01-01 UTC: the value of the partition column `_day`.
-    pub day: i32,
-    pub time_min: Timestamp,
-    pub time_max: Timestamp,
+    /// Puts events of the WAL that cannot be decoded any more where SQL finds them.
+    async fn report_quarantined(&self, quarantined: &[recovery::Quarantined]) -> Result<(), Error> {
+        let dataset = DatasetName::system("quarantine");
+        let events: Vec<serde_json::Value> = quarantined.iter().map(recovery::Quarantined::event).collect();
+        if events.is_empty() { Ok(()) } else { self.append_values(&dataset, &events).await.map(drop) }
+    }
 }

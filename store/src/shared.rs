@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -49,6 +49,7 @@ pub(crate) struct Shared {
     /// Bytes of unflushed events of each dataset, and of all.
     memory: Mutex<HashMap<DatasetName, u64>>,
     memory_bytes: AtomicU64,
+    closing: AtomicBool,
     /// Freed, with everything else, when the last thread is gone.
     _lock: Box<dyn DiskLock>,
 }
@@ -85,6 +86,7 @@ impl Shared {
             metrics: Metrics::default(),
             memory: Mutex::new(HashMap::new()),
             memory_bytes: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
             _lock: lock,
         }
     }
@@ -133,8 +135,16 @@ impl Shared {
         })
     }
 
-    /// Refuses when memory or the WAL is full. Our own events are let through: alerts go out under pressure too.
+    /// From now on events are refused.
+    pub(crate) fn refuse_appends(&self) {
+        self.closing.store(true, Relaxed);
+    }
+
+    /// Refuses when closing, or when memory or the WAL is full. Our own events are let through: alerts go out under pressure too.
     pub(crate) fn admit(&self, name: &DatasetName) -> Result<(), Error> {
+        if self.closing.load(Relaxed) {
+            return Err(Error::Closed);
+        }
         if name.is_system() {
             return Ok(());
         }

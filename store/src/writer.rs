@@ -119,8 +119,10 @@ impl Writer {
             others.into_iter().for_each(|other| self.serve(other));
             self.show();
         }
-        // Closing: what was counted and not written yet gets its group.
-        drop(self.commit(Vec::new(), true));
+        // Closing: what was counted and not written yet gets its group. Nobody waits for it, so how it went is in the log.
+        if self.commit(Vec::new(), true).is_break() {
+            tracing::error!("the applier ended before the writer");
+        }
     }
 
     fn serve(&mut self, work: Work) {
@@ -135,7 +137,8 @@ impl Writer {
     /// Puts all counts into the WAL and answers through the applier, behind everything before.
     fn settle(&mut self, done: SyncSender<Result<(), Error>>) {
         if self.commit(Vec::new(), true).is_continue() && self.deferred.is_empty() {
-            drop(self.hand_over(vec![Applied { settled: Some(done), ..Applied::default() }]));
+            // Without an applier the asker sees its sender dropped.
+            let _: std::ops::ControlFlow<()> = self.hand_over(vec![Applied { settled: Some(done), ..Applied::default() }]);
         } else {
             drop(done.send(Err(write_error(io::Error::other("counts could not be written")))));
         }

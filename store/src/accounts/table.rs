@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
+    array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
     datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType},
 };
 use bytes::Bytes;
@@ -58,11 +58,6 @@ impl AccountsTable {
     /// The last record of the WAL that is counted in the table.
     pub(crate) fn lsn(&self) -> u64 {
         self.log.state().txn(&self.incarnation)
-    }
-
-    /// True after an error that only a restart clears.
-    pub(crate) fn stopped(&self) -> bool {
-        self.log.stopped()
     }
 
     /// The counts of the last `days`.

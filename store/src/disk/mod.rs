@@ -19,7 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
-pub use faulty::{Fault, FaultyDisk};
+pub use faulty::{Fault, FaultyDisk, Operation, Plan};
 pub use real::RealDisk;
 
 /// A file being written, from its start to its end; there is no seek and no overwriting.

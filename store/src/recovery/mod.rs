@@ -16,12 +16,9 @@ mod ids;
 mod litter;
 mod replay;
 
-use std::{
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc};
 
+pub(crate) use replay::Quarantined;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -42,7 +39,7 @@ const LOCK_FILE: &str = "LOCK";
 #[derive(Debug, Serialize, Deserialize)]
 struct FormatFile {
     format: u64,
-    incarnation: uuid::Uuid,
+    incarnation: String,
     created_at: String,
 }
 
@@ -53,7 +50,7 @@ pub(crate) struct Opened {
     pub(crate) start: WriterStart,
     /// New versions, rollouts and variants in the replayed events.
     pub(crate) sights: Vec<FirstSight>,
-    pub(crate) quarantined: Vec<replay::Quarantined>,
+    pub(crate) quarantined: Vec<Quarantined>,
 }
 
 /// Opens or creates the folder and replays its WAL.
@@ -105,21 +102,23 @@ fn read_or_create_format(disk: &dyn Disk, folder: &Path, clock: &dyn Clock) -> R
         let format: FormatFile = serde_json::from_slice(&bytes)
             .map_err(|error| Error::Damaged { path: path.clone(), reason: error.to_string() })?;
         make_folder(disk, folder, &wal)?;
-        return Ok(format.incarnation);
+        return uuid::Uuid::parse_str(&format.incarnation)
+            .map_err(|error| Error::Damaged { path: path.clone(), reason: error.to_string() });
     }
     if disk.exists(&wal).map_err(read_error)? && !disk.list(&wal).map_err(read_error)?.is_empty() {
         let reason = "it is missing, but there is a WAL: restore it from a backup, or move the folder wal away".to_owned();
         return Err(Error::Damaged { path, reason });
     }
     make_folder(disk, folder, &wal)?;
-    let format = FormatFile { format: FORMAT, incarnation: uuid::Uuid::new_v4(), created_at: clock.now().to_rfc3339() };
+    let incarnation = uuid::Uuid::new_v4();
+    let format = FormatFile { format: FORMAT, incarnation: incarnation.to_string(), created_at: clock.now().to_rfc3339() };
     let text = serde_json::json!(format).to_string();
     // The folder's own entry may be unsynced when an earlier attempt stopped half-way.
     disk.sync_dir(parent(folder))
         .or_else(|error| if error.kind() == io::ErrorKind::PermissionDenied { Ok(()) } else { Err(error) })
         .and_then(|()| replace_file(disk, &path, text.as_bytes()))
         .map_err(|source| Error::folder("write", &path, source))?;
-    Ok(format.incarnation)
+    Ok(incarnation)
 }
 
 fn make_folder(disk: &dyn Disk, base: &Path, path: &Path) -> Result<(), Error> {

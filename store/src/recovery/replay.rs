@@ -41,6 +41,19 @@ pub(crate) struct Quarantined {
     pub(crate) reason: String,
 }
 
+impl Quarantined {
+    /// The row of `system.quarantine`.
+    pub(crate) fn event(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.place,
+            "dataset": self.dataset.as_str(),
+            "received_at_first": self.received_at.to_rfc3339(),
+            "reason": self.reason,
+            "text": self.text,
+        })
+    }
+}
+
 /// Replays the WAL and tells the writer where to go on.
 ///
 /// # Errors

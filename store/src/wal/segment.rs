@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::{FORMAT_VERSION, record::Reader};
@@ -109,7 +109,6 @@ impl SegmentHeader {
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
-    pub(crate) path: PathBuf,
     file: Box<dyn DiskFile>,
     synced: u64,
 }
@@ -122,7 +121,7 @@ impl Segment {
         let finish = file.write_all(&header.encode()).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(folder));
         // Unsynced leftovers hold nothing acknowledged; the chain of headers goes around them.
         finish.inspect_err(|_| discard(disk, &path))?;
-        Ok(Self { header, path, file, synced: HEADER_BYTES as u64 })
+        Ok(Self { header, file, synced: HEADER_BYTES as u64 })
     }
 
     /// Writes one group and syncs it. After an error the segment must be dropped: the file is never touched again.
