@@ -3,6 +3,8 @@
 //! Not here: HTTP, SQL, forecasts. `store` knows no other crate of ours.
 #![allow(unused_variables, clippy::unimplemented, missing_docs)]
 
+#[cfg(test)]
+mod as_sent;
 pub(crate) mod catalog;
 pub(crate) mod decode;
 pub mod event;
