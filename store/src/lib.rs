@@ -19,6 +19,8 @@
 
 mod accounts;
 mod applier;
+#[cfg(test)]
+mod as_sent;
 pub(crate) mod catalog;
 mod config;
 mod dataset;

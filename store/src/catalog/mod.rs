@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use persisted::CatalogError;
+pub(crate) use persisted::{CatalogError, values_tag};
 use trie::{NodeId, Trie};
 
 use crate::{

@@ -1,8 +1,8 @@
 //! The plain life of an event.
 
-use store::disk::FaultyDisk;
+use store::{Error, disk::FaultyDisk};
 
-use crate::node::{FakeClock, event, numbers, open, places, send, shop};
+use crate::node::{FakeClock, event, metric, numbers, open, places, send, shop};
 
 #[tokio::test]
 async fn an_acknowledged_event_is_visible_at_once_and_after_a_kill() {
@@ -16,4 +16,35 @@ async fn an_acknowledged_event_is_visible_at_once_and_after_a_kill() {
     let store = open(&killed, &clock).await.unwrap();
     assert_eq!(numbers(&store, &shop()).into_iter().collect::<Vec<_>>(), [(1, 1), (2, 1)]);
     assert_eq!(places(&store).0, 2);
+}
+
+#[tokio::test]
+async fn a_flush_moves_events_to_files_and_every_reader_sees_each_once() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[event(1), event(2)], None).await.unwrap();
+    let before = store.snapshot(&shop()).unwrap();
+    store.flush().await.unwrap();
+    assert_eq!(places(&store), (0, 2));
+    assert_eq!(before.hot.iter().map(|hot| hot.batch.num_rows()).sum::<usize>(), 2, "an old snapshot stays as it was");
+    send(&store, &clock, &[event(3)], None).await.unwrap();
+    assert_eq!(places(&store), (1, 2));
+    for disk in [disk.after_kill(), disk.after_power_cut(1)] {
+        let store = open(&disk, &clock).await.unwrap();
+        assert_eq!(places(&store), (1, 2));
+        assert_eq!(numbers(&store, &shop()).into_iter().collect::<Vec<_>>(), [(1, 1), (2, 1), (3, 1)]);
+    }
+}
+
+#[tokio::test]
+async fn closing_leaves_nothing_to_replay_and_refuses_events() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[event(1)], None).await.unwrap();
+    store.close().await.unwrap();
+    assert!(matches!(send(&store, &clock, &[event(2)], None).await, Err(Error::Closed)));
+    drop(store);
+    let store = open(&disk, &clock).await.unwrap();
+    assert_eq!(metric(&store, "replayed_events"), 0);
+    assert_eq!(numbers(&store, &shop()).len(), 1);
 }

@@ -16,17 +16,17 @@ use store::{
 };
 
 /// 2026-11-20T14:00:00Z
-pub const START: i64 = 1_795_183_200_000_000;
+pub(crate) const START: i64 = 1_795_183_200_000_000;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
-pub struct FakeClock(AtomicI64);
+pub(crate) struct FakeClock(AtomicI64);
 
 impl FakeClock {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(AtomicI64::new(START)))
     }
-    pub fn advance_s(&self, seconds: i64) {
+    pub(crate) fn advance_s(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1_000_000, Relaxed);
     }
 }
@@ -37,28 +37,28 @@ impl Clock for FakeClock {
     }
 }
 
-pub fn shop() -> DatasetName {
+pub(crate) fn shop() -> DatasetName {
     DatasetName::from_user("shop").unwrap()
 }
 
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config { folder: PathBuf::from("/data"), ..Config::default() }
 }
 
-pub async fn open(disk: &FaultyDisk, clock: &Arc<FakeClock>) -> Result<Store, Error> {
+pub(crate) async fn open(disk: &FaultyDisk, clock: &Arc<FakeClock>) -> Result<Store, Error> {
     open_with(disk, clock, config()).await
 }
 
-pub async fn open_with(disk: &FaultyDisk, clock: &Arc<FakeClock>, config: Config) -> Result<Store, Error> {
+pub(crate) async fn open_with(disk: &FaultyDisk, clock: &Arc<FakeClock>, config: Config) -> Result<Store, Error> {
     let clock: Arc<dyn Clock> = Arc::<FakeClock>::clone(clock);
     Store::open_on(config, clock, Arc::new(disk.clone())).await
 }
 
-pub async fn send(store: &Store, clock: &FakeClock, events: &[String], key: Option<&str>) -> Result<Receipt, Error> {
+pub(crate) async fn send(store: &Store, clock: &FakeClock, events: &[String], key: Option<&str>) -> Result<Receipt, Error> {
     send_to(store, clock, &shop(), events, key).await
 }
 
-pub async fn send_to(store: &Store, clock: &FakeClock, dataset: &DatasetName, events: &[String], key: Option<&str>) -> Result<Receipt, Error> {
+pub(crate) async fn send_to(store: &Store, clock: &FakeClock, dataset: &DatasetName, events: &[String], key: Option<&str>) -> Result<Receipt, Error> {
     let slices: Vec<&[u8]> = events.iter().map(String::as_bytes).collect();
     let options = AppendOptions { idempotency_key: key.map(str::to_owned), import: false };
     let decoded = store.decode(dataset, &slices, clock.now(), &options);
@@ -66,12 +66,12 @@ pub async fn send_to(store: &Store, clock: &FakeClock, dataset: &DatasetName, ev
 }
 
 /// An event with a unique number.
-pub fn event(n: u64) -> String {
+pub(crate) fn event(n: u64) -> String {
     format!(r#"{{"n":{n},"route":"/checkout/pay","status":200,"duration_ms":{}.5}}"#, n % 97)
 }
 
 /// How often each numbered event is there.
-pub fn numbers(store: &Store, dataset: &DatasetName) -> BTreeMap<u64, u32> {
+pub(crate) fn numbers(store: &Store, dataset: &DatasetName) -> BTreeMap<u64, u32> {
     let mut seen = BTreeMap::new();
     for event in store.read_events(dataset).unwrap() {
         *seen.entry(event["n"].as_u64().unwrap()).or_default() += 1;
@@ -80,18 +80,18 @@ pub fn numbers(store: &Store, dataset: &DatasetName) -> BTreeMap<u64, u32> {
 }
 
 /// Rows of a snapshot, in memory and in files.
-pub fn places(store: &Store) -> (usize, u64) {
+pub(crate) fn places(store: &Store) -> (usize, u64) {
     let snapshot = store.snapshot(&shop()).unwrap();
     let hot = snapshot.hot.iter().map(|hot| hot.batch.num_rows()).sum();
     (hot, snapshot.files.iter().map(|file| file.rows).sum())
 }
 
-pub fn metric(store: &Store, name: &str) -> u64 {
+pub(crate) fn metric(store: &Store, name: &str) -> u64 {
     let text = store.metrics_text();
     let line = text.lines().find(|line| line.starts_with(&format!("yellowline_store_{name} "))).unwrap();
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-pub fn field<'a>(event: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn field<'a>(event: &'a Value, name: &str) -> &'a Value {
     &event[name]
 }

@@ -1,0 +1,176 @@
+//! Which columns a file has, and their values in its order of rows.
+
+use arrow::{
+    array::{Array, ArrayRef, new_null_array},
+    compute::interleave,
+    datatypes::{DataType, Field, FieldRef},
+    error::ArrowError,
+    record_batch::RecordBatch,
+};
+use hashbrown::HashMap;
+
+use super::{
+    order::{Place, contiguous},
+    rest,
+};
+use crate::{
+    catalog::{Catalog, VariantId, trie::Role},
+    memtable::system_field,
+    schema::Kind,
+};
+
+/// System columns of a file, in order.
+pub(super) const SYSTEM: [&str; 8] = ["time", "received_at", "seq", "event_id", "_incarnation", "_source", "time_error", "rest"];
+
+/// A column of a key.
+#[derive(Debug, Clone)]
+pub(super) struct KeyColumn {
+    pub variant: VariantId,
+    pub kind: Kind,
+    pub physical: String,
+    /// Logical name, as `rest` has it.
+    pub name: String,
+}
+
+/// The columns of one file.
+#[derive(Debug)]
+pub(super) struct Columns {
+    pub typed: Vec<KeyColumn>,
+    /// The rarest ones of a file too wide.
+    pub in_rest: Vec<KeyColumn>,
+    variants: usize,
+}
+
+impl Columns {
+    /// All columns with a value in these rows; the most frequent `typed_max` and those of experiments are typed.
+    pub(super) fn choose(catalog: &Catalog, batches: &[&RecordBatch], places: &[Place], typed_max: usize) -> Self {
+        let physicals = catalog.physicals();
+        let counts = count_values(batches, places);
+        let mut present: Vec<(u64, KeyColumn)> = Vec::new();
+        for (variant, physical) in (0..).zip(&physicals) {
+            if let Some(count) = counts.get(&*physical.name).filter(|count| **count > 0) {
+                let (kind, name) = (physical.kind, catalog.logical_name(variant));
+                present.push((*count, KeyColumn { variant, kind, physical: physical.name.to_string(), name }));
+            }
+        }
+        let mut in_rest = Vec::new();
+        if present.len() > typed_max {
+            // a stable sort: of equally frequent ones the older stays typed
+            let (experiments, mut others): (Vec<_>, Vec<_>) =
+                present.into_iter().partition(|(_, column)| Role::of(&column.name) == Role::Experiment);
+            others.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+            in_rest = others.split_off(others.len().min(typed_max)).into_iter().map(|(_, column)| column).collect();
+            others.extend(experiments);
+            present = others;
+        }
+        let mut typed: Vec<KeyColumn> = present.into_iter().map(|(_, column)| column).collect();
+        typed.sort_by_key(|column| column.variant);
+        Self { typed, in_rest, variants: physicals.len() }
+    }
+
+    pub(super) fn fields(&self) -> Vec<FieldRef> {
+        let keys = self.typed.iter().map(|column| Field::new(&column.physical, column.kind.data_type(), true).into());
+        SYSTEM.iter().map(|name| system_field(name)).chain(keys).collect()
+    }
+
+    /// Zero for each column of the catalog.
+    pub(super) fn no_counts(&self) -> Vec<u64> {
+        vec![0; self.variants]
+    }
+
+    /// The values of these rows, in the order of `fields`; adds to the numbers of values.
+    pub(super) fn gather(&self, batches: &[&RecordBatch], places: &[Place], counts: &mut [u64]) -> Result<Vec<ArrayRef>, ArrowError> {
+        let gather = Gather::new(batches, places);
+        let mut arrays = Vec::with_capacity(SYSTEM.len() + self.typed.len());
+        for name in SYSTEM {
+            arrays.push(gather.column(name, system_field(name).data_type())?);
+        }
+        let mut count = |variant: VariantId, array: &ArrayRef| {
+            if let Some(count) = counts.get_mut(variant as usize) {
+                *count += (array.len() - array.null_count()) as u64;
+            }
+        };
+        for column in &self.typed {
+            let array = gather.column(&column.physical, &column.kind.data_type())?;
+            count(column.variant, &array);
+            arrays.push(array);
+        }
+        if !self.in_rest.is_empty() {
+            let mut overflow = Vec::with_capacity(self.in_rest.len());
+            for column in &self.in_rest {
+                let array = gather.column(&column.physical, &column.kind.data_type())?;
+                count(column.variant, &array);
+                overflow.push((column, array));
+            }
+            let last = SYSTEM.len() - 1;
+            arrays[last] = rest::add(&arrays[last], &overflow);
+        }
+        Ok(arrays)
+    }
+}
+
+/// Non-null values of each column in these rows.
+fn count_values<'a>(batches: &[&'a RecordBatch], places: &[Place]) -> HashMap<&'a str, u64> {
+    let mut rows_of: Vec<Vec<u32>> = vec![Vec::new(); batches.len()];
+    for place in places {
+        rows_of[place.batch as usize].push(place.row);
+    }
+    let mut counts: HashMap<&str, u64> = HashMap::new();
+    for (batch, rows) in batches.iter().zip(rows_of) {
+        let is_whole = rows.len() == batch.num_rows();
+        for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+            let values = if is_whole {
+                array.len() - array.null_count()
+            } else {
+                rows.iter().filter(|row| array.is_valid(**row as usize)).count()
+            };
+            *counts.entry(field.name()).or_default() += values as u64;
+        }
+    }
+    counts
+}
+
+/// The batches that some rows come from, and where each row stands in them.
+struct Gather<'a> {
+    batches: Vec<&'a RecordBatch>,
+    indices: Vec<(usize, usize)>,
+    /// Rows of the longest of the batches.
+    longest: usize,
+    contiguous: Option<(usize, usize)>,
+}
+
+impl<'a> Gather<'a> {
+    fn new(all: &[&'a RecordBatch], places: &[Place]) -> Self {
+        let mut batches = Vec::new();
+        let mut numbers = vec![usize::MAX; all.len()];
+        let mut indices = Vec::with_capacity(places.len());
+        for place in places {
+            let number = &mut numbers[place.batch as usize];
+            if *number == usize::MAX {
+                *number = batches.len();
+                batches.push(all[place.batch as usize]);
+            }
+            indices.push((*number, place.row as usize));
+        }
+        let longest = batches.iter().map(|batch| batch.num_rows()).max().unwrap_or(0);
+        let contiguous = contiguous(places).map(|(_, row)| (0, row));
+        Self { batches, indices, longest, contiguous }
+    }
+
+    /// A column's values of the rows; null where a batch has no such column.
+    fn column(&self, name: &str, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+        let found: Vec<Option<&ArrayRef>> = self.batches.iter().map(|batch| batch.column_by_name(name)).collect();
+        if let (Some((batch, row)), length) = (self.contiguous, self.indices.len()) {
+            return Ok(match found[batch] {
+                Some(array) => array.slice(row, length),
+                None => new_null_array(data_type, length),
+            });
+        }
+        if found.iter().all(Option::is_none) {
+            return Ok(new_null_array(data_type, self.indices.len()));
+        }
+        let absent = if found.iter().any(Option::is_none) { Some(new_null_array(data_type, self.longest)) } else { None };
+        let arrays: Vec<&dyn Array> = found.iter().filter_map(|array| array.or(absent.as_ref()).map(|array| &**array)).collect();
+        interleave(&arrays, &self.indices)
+    }
+}
