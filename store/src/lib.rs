@@ -102,11 +102,22 @@ impl Store {
     }
     /// Splits and decodes a request body (`events`: raw JSON objects, one slice each, already cut by ingest).
     /// Pure apart from learning key names; bad events become rejects.
-    pub fn decode(&self, dataset: &DatasetName, events: &[&[u8]], received_at: Timestamp, options: &AppendOptions) -> Decoded {
+    pub fn decode(
+        &self,
+        dataset: &DatasetName,
+        events: &[&[u8]],
+        received_at: Timestamp,
+        options: &AppendOptions,
+    ) -> Decoded {
         unimplemented!()
     }
     /// Returns after the events are fsynced in the WAL *and* visible to new snapshots.
-    pub async fn append(&self, dataset: &DatasetName, decoded: Decoded, options: AppendOptions) -> Result<Receipt, Error> {
+    pub async fn append(
+        &self,
+        dataset: &DatasetName,
+        decoded: Decoded,
+        options: AppendOptions,
+    ) -> Result<Receipt, Error> {
         unimplemented!()
     }
     /// `decode` + `append` for events made by ourselves (changes, alerts, metric points).
