@@ -94,6 +94,12 @@ impl Rates {
         Self { level: per_minute / unscaled.rate(minute), ..unscaled }
     }
 
+    /// The seed it was made with.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Season times growth: bookings per minute on an average week.
     #[must_use]
     pub fn expected(&self, minute: i64) -> f64 {

@@ -9,7 +9,7 @@ use std::{
 use super::{Page, Site, event::write_request};
 use crate::{
     markets::MARKETS,
-    random::Random,
+    random::{Random, hash},
     rates::{MARKET_COUNT, Rates, negative_binomial, pick_market},
     story::{Environment, Story},
 };
@@ -161,7 +161,7 @@ impl<'a> Traffic<'a> {
 
     fn plan_minute(&mut self, minute: i64) {
         let counts = self.rates.at(minute);
-        let mut random = Random::of(self.site.seed, 20, minute.cast_unsigned());
+        let mut random = Random::of(self.site.seed ^ hash(self.rates.seed()), 20, minute.cast_unsigned());
         for market in 0..MARKET_COUNT {
             for _ in 0..counts.bookings[market] {
                 self.plan_visit(minute, Some(market), Ending::Booked, &mut random);
