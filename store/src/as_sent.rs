@@ -180,8 +180,7 @@ fn hostile_events_come_back_as_sent() {
 fn names_depend_on_the_order_of_inserts_only() {
     let mut generator = Generator::new(seed());
     for _dataset in 0..10 {
-        let requests: Vec<Vec<String>> =
-            (0..6).map(|_| (0..5).map(|_| generator.event()).collect()).collect();
+        let requests: Vec<Vec<String>> = (0..6).map(|_| (0..5).map(|_| generator.event()).collect()).collect();
         let texts = |request: &Vec<String>| request.iter().map(|event| event.clone()).collect::<Vec<_>>();
         let persisted = |decode_order: &mut dyn Iterator<Item = usize>| {
             let mut dataset = Dataset::new();

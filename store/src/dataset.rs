@@ -150,7 +150,11 @@ impl Dataset {
             state.active = Memtable::new(Arc::clone(&self.catalog));
         }
         let created_at = state.created_at?;
-        (!state.sealed.is_empty()).then(|| Sealed { batches: state.sealed.clone(), last_seq: state.sealed_seq, created_at })
+        (!state.sealed.is_empty()).then(|| Sealed {
+            batches: state.sealed.clone(),
+            last_seq: state.sealed_seq,
+            created_at,
+        })
     }
 
     /// After the commit: the sealed rows are in `files` now, at one instant for every reader.

@@ -11,11 +11,8 @@ impl DatasetName {
     /// `None` when nothing is left, or the name is `system` or starts with `system.` (reserved).
     #[must_use]
     pub fn from_user(name: &str) -> Option<Self> {
-        let mut mapped: String = name
-            .trim()
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
-            .collect();
+        let mut mapped: String =
+            name.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
         mapped.truncate(100);
         let starts_well = mapped.bytes().next().is_some_and(|first| first.is_ascii_lowercase());
         let reserved = mapped == "system" || name.starts_with("system.");

@@ -128,7 +128,8 @@ impl Flusher<'_> {
     /// Flushes what is full or old, or what stands in the way when memory or the WAL is tight.
     fn flush_due(&mut self) {
         let now = self.shared.clock.now();
-        let resting = self.failed_at.is_some_and(|failed| now.seconds() - failed.seconds() < RETRY_AFTER_S && now >= failed);
+        let resting =
+            self.failed_at.is_some_and(|failed| now.seconds() - failed.seconds() < RETRY_AFTER_S && now >= failed);
         if resting {
             return;
         }
@@ -138,7 +139,8 @@ impl Flusher<'_> {
                 break;
             }
         }
-        let counts_are_old = now.seconds() - self.accounts_at.seconds() >= ACCOUNTS_INTERVAL_S || now < self.accounts_at;
+        let counts_are_old =
+            now.seconds() - self.accounts_at.seconds() >= ACCOUNTS_INTERVAL_S || now < self.accounts_at;
         let outcome = if counts_are_old || self.shared.wal_is_long() { self.flush_accounts(now) } else { Ok(()) };
         if let Err(error) = outcome.and_then(|()| trim(self.shared)) {
             self.note_failure(&error);
@@ -151,7 +153,10 @@ impl Flusher<'_> {
         let held_by = if self.shared.wal_is_long() { trim_plan(self.shared).held_by } else { Vec::new() };
         let largest = all.iter().map(|(hot, _)| hot.bytes).max().filter(|_| self.shared.memory_is_tight());
         let is_due = |(hot, dataset): &(crate::dataset::Hot, Arc<Dataset>)| {
-            self.shared.is_full(hot) || self.shared.is_old(hot, now) || largest == Some(hot.bytes) || held_by.contains(&dataset.name)
+            self.shared.is_full(hot)
+                || self.shared.is_old(hot, now)
+                || largest == Some(hot.bytes)
+                || held_by.contains(&dataset.name)
         };
         all.into_iter().filter(|entry| is_due(entry)).map(|(_, dataset)| dataset).collect()
     }
@@ -278,7 +283,12 @@ fn write_files(shared: &Shared, dataset: &Dataset, sealed: &Sealed) -> Result<Ve
     written
 }
 
-fn encode_and_sync(shared: &Shared, dataset: &Dataset, sealed: &Sealed, created: &mut Vec<String>) -> Result<Vec<Add>, Error> {
+fn encode_and_sync(
+    shared: &Shared,
+    dataset: &Dataset,
+    sealed: &Sealed,
+    created: &mut Vec<String>,
+) -> Result<Vec<Add>, Error> {
     let (disk, root) = (&shared.disk, dataset.root());
     let mut create = |day: i32| -> io::Result<PartFile> {
         let path = format!("{}/part-{}.parquet", day_folder(day), ulid_of(shared.clock.now()));

@@ -122,22 +122,37 @@ pub(crate) fn decode(
         return Decoded { dataset: None, rows, refused: Vec::new(), received_at, digest };
     }
     match shared.register(Arc::clone(&fresh)) {
-        Some(dataset) if Arc::ptr_eq(&dataset, &fresh) => Decoded { dataset: Some(dataset), rows, refused: Vec::new(), received_at, digest },
+        Some(dataset) if Arc::ptr_eq(&dataset, &fresh) => {
+            Decoded { dataset: Some(dataset), rows, refused: Vec::new(), received_at, digest }
+        }
         Some(dataset) => {
             let rows = decode(&dataset);
             Decoded { dataset: Some(dataset), rows, refused: Vec::new(), received_at, digest }
         }
-        None => Decoded { dataset: None, rows: Rows::default(), refused: too_many(shared, events), received_at, digest },
+        None => {
+            Decoded { dataset: None, rows: Rows::default(), refused: too_many(shared, events), received_at, digest }
+        }
     }
 }
 
 fn too_many(shared: &Shared, events: &[&[u8]]) -> Vec<Reject> {
-    let message = format!("there are {} datasets already: raise store.datasets_max or use one of them", shared.config.datasets_max);
-    (0_u32..).zip(events).map(|(index, _)| Reject { index, code: "too_many_datasets", message: message.clone() }).collect()
+    let message = format!(
+        "there are {} datasets already: raise store.datasets_max or use one of them",
+        shared.config.datasets_max
+    );
+    (0_u32..)
+        .zip(events)
+        .map(|(index, _)| Reject { index, code: "too_many_datasets", message: message.clone() })
+        .collect()
 }
 
 /// See [`crate::Store::append`].
-pub(crate) async fn append(shared: &Shared, name: &DatasetName, decoded: Decoded, options: AppendOptions) -> Result<Receipt, Error> {
+pub(crate) async fn append(
+    shared: &Shared,
+    name: &DatasetName,
+    decoded: Decoded,
+    options: AppendOptions,
+) -> Result<Receipt, Error> {
     shared.admit(name)?;
     let rejected = by_code(decoded.rejects());
     let Decoded { dataset, rows, received_at, digest, .. } = decoded;
@@ -147,7 +162,8 @@ pub(crate) async fn append(shared: &Shared, name: &DatasetName, decoded: Decoded
     let key = options.idempotency_key.zip(digest).map(|(key, digest)| KeyEntry { key, digest });
     let ids = hash_ids(shared, name, &rows);
     let import = options.import;
-    let request = Request { name: name.clone(), dataset, rows, payload, ids, key, received_at, import, rejected, reply };
+    let request =
+        Request { name: name.clone(), dataset, rows, payload, ids, key, received_at, import, rejected, reply };
     shared.enqueue(Work::Append(Box::new(request)), bytes)?;
     answer.await.unwrap_or(Err(Error::Thread { thread: "writer or applier" }))
 }

@@ -104,7 +104,13 @@ impl Store {
     /// Splits and decodes a request body (`events`: raw JSON objects, one slice each, already cut by ingest).
     /// Pure apart from learning key names; bad events become rejects.
     #[must_use]
-    pub fn decode(&self, dataset: &DatasetName, events: &[&[u8]], received_at: Timestamp, options: &AppendOptions) -> Decoded {
+    pub fn decode(
+        &self,
+        dataset: &DatasetName,
+        events: &[&[u8]],
+        received_at: Timestamp,
+        options: &AppendOptions,
+    ) -> Decoded {
         intake::decode(&self.shared, dataset, events, received_at, options)
     }
 
@@ -114,7 +120,12 @@ impl Store {
     ///
     /// # Errors
     /// `Busy` (nothing stored, try again), `WriteWal` (nothing acknowledged, try again), `IdempotencyKeyReused`, `Closed`.
-    pub async fn append(&self, dataset: &DatasetName, decoded: Decoded, options: AppendOptions) -> Result<Receipt, Error> {
+    pub async fn append(
+        &self,
+        dataset: &DatasetName,
+        decoded: Decoded,
+        options: AppendOptions,
+    ) -> Result<Receipt, Error> {
         intake::append(&self.shared, dataset, decoded, options).await
     }
 

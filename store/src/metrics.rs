@@ -127,9 +127,23 @@ impl Metrics {
         let mut out = String::new();
         let written = self
             .write_numbers(&mut out)
-            .and_then(|()| self.wal_sync.write(&mut out, "yellowline_store_wal_sync_seconds", "Time of one write and fdatasync of the WAL."))
-            .and_then(|()| self.append.write(&mut out, "yellowline_store_append_seconds", "Time until a request was durable and visible."))
-            .and_then(|()| self.flush.write(&mut out, "yellowline_store_flush_seconds", "Time of one flush of one dataset."));
+            .and_then(|()| {
+                self.wal_sync.write(
+                    &mut out,
+                    "yellowline_store_wal_sync_seconds",
+                    "Time of one write and fdatasync of the WAL.",
+                )
+            })
+            .and_then(|()| {
+                self.append.write(
+                    &mut out,
+                    "yellowline_store_append_seconds",
+                    "Time until a request was durable and visible.",
+                )
+            })
+            .and_then(|()| {
+                self.flush.write(&mut out, "yellowline_store_flush_seconds", "Time of one flush of one dataset.")
+            });
         debug_assert!(written.is_ok(), "writing to a String does not fail");
         out
     }

@@ -57,9 +57,14 @@ pub(crate) type Reply = oneshot::Sender<Result<Receipt, Error>>;
 pub(crate) enum Work {
     Append(Box<Request>),
     /// Write the idempotency keys whose only copy is in segments up to `through` again, so that those can be removed.
-    Carry { through: SegmentId, done: SyncSender<Result<(), Error>> },
+    Carry {
+        through: SegmentId,
+        done: SyncSender<Result<(), Error>>,
+    },
     /// Write the counts that wait for a group.
-    Settle { done: SyncSender<Result<(), Error>> },
+    Settle {
+        done: SyncSender<Result<(), Error>>,
+    },
 }
 
 /// Where the WAL ended when it was opened, and what is remembered for telling duplicates.
@@ -95,7 +100,19 @@ impl Writer {
         let folder = shared.wal_folder();
         let ulids = Ulids::new(&shared.incarnation_bytes);
         let WriterStart { next_segment, previous, next_lsn, ids, keys } = start;
-        Self { shared, applier, folder, segment: None, next_segment, previous, next_lsn, ids, keys, ulids, deferred: BTreeMap::new() }
+        Self {
+            shared,
+            applier,
+            folder,
+            segment: None,
+            next_segment,
+            previous,
+            next_lsn,
+            ids,
+            keys,
+            ulids,
+            deferred: BTreeMap::new(),
+        }
     }
 
     /// Works until the queue is closed and empty.
@@ -138,7 +155,8 @@ impl Writer {
     fn settle(&mut self, done: SyncSender<Result<(), Error>>) {
         if self.commit(Vec::new(), true).is_continue() && self.deferred.is_empty() {
             // Without an applier the asker sees its sender dropped.
-            let _: std::ops::ControlFlow<()> = self.hand_over(vec![Applied { settled: Some(done), ..Applied::default() }]);
+            let _: std::ops::ControlFlow<()> =
+                self.hand_over(vec![Applied { settled: Some(done), ..Applied::default() }]);
         } else {
             drop(done.send(Err(write_error(io::Error::other("counts could not be written")))));
         }

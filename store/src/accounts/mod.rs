@@ -167,7 +167,10 @@ impl Accounts {
     /// Everything in memory, by dataset and minute.
     pub(crate) fn all(&self) -> Vec<IngestCount> {
         let state = self.state.lock();
-        let rows = state.minutes.iter().flat_map(|(name, minutes)| minutes.iter().map(move |(minute, counts)| (name, *minute, counts)));
+        let rows = state
+            .minutes
+            .iter()
+            .flat_map(|(name, minutes)| minutes.iter().map(move |(minute, counts)| (name, *minute, counts)));
         rows.map(|(name, minute, counts)| IngestCount {
             dataset: name.clone(),
             minute: Timestamp::from_minutes(minute),
@@ -206,7 +209,12 @@ mod tests {
     use super::*;
 
     fn counted(lsn: u64, name: &str, minute: i64, stored: u64) -> Counted {
-        Counted { lsn, name: DatasetName::from_user(name).unwrap(), minute, counts: Counts { stored, ..Counts::default() } }
+        Counted {
+            lsn,
+            name: DatasetName::from_user(name).unwrap(),
+            minute,
+            counts: Counts { stored, ..Counts::default() },
+        }
     }
 
     #[test]

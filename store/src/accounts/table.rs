@@ -46,7 +46,12 @@ impl AccountsTable {
     ///
     /// # Errors
     /// When its log is damaged.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, base: &Path, incarnation: &Arc<str>, checkpoint_commits: u64) -> Result<Self, Error> {
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        base: &Path,
+        incarnation: &Arc<str>,
+        checkpoint_commits: u64,
+    ) -> Result<Self, Error> {
         let root = base.join(FOLDER);
         let name = DatasetName::system("ingest");
         let log = Log::open(Arc::clone(disk), base, &root).map_err(|source| Error::delta(&name, source))?;
@@ -124,7 +129,8 @@ impl AccountsTable {
             actions.push(add.into());
         }
         let lsn = i64::try_from(pending.lsn).unwrap_or(i64::MAX);
-        actions.push(Txn { app_id: self.incarnation.to_string(), version: lsn, last_updated: Some(now.0 / 1000) }.into());
+        actions
+            .push(Txn { app_id: self.incarnation.to_string(), version: lsn, last_updated: Some(now.0 / 1000) }.into());
         let committed = self.log.commit(actions, "WRITE", now);
         if committed.is_err() && !self.log.stopped() {
             files.iter().for_each(|path| discard(&*self.disk, &self.log.root().join(path)));
@@ -173,11 +179,13 @@ impl AccountsTable {
 }
 
 fn removal(add: &Add, now: Timestamp) -> Action {
-    Remove { path: add.path.clone(), deletion_timestamp: Some(now.0 / 1000), data_change: false, size: Some(add.size) }.into()
+    Remove { path: add.path.clone(), deletion_timestamp: Some(now.0 / 1000), data_change: false, size: Some(add.size) }
+        .into()
 }
 
 fn metadata(now: Timestamp) -> Metadata {
-    let field = |name: &str, kind: &str| serde_json::json!({"name": name, "type": kind, "nullable": true, "metadata": {}});
+    let field =
+        |name: &str, kind: &str| serde_json::json!({"name": name, "type": kind, "nullable": true, "metadata": {}});
     let fields = [
         field("dataset", "string"),
         field("minute", "timestamp"),
@@ -194,7 +202,10 @@ fn metadata(now: Timestamp) -> Metadata {
         format: Format { provider: "parquet".to_owned(), options: BTreeMap::new() },
         schema_string: serde_json::json!({"type": "struct", "fields": fields}).to_string(),
         partition_columns: vec![DAY_COLUMN.to_owned()],
-        configuration: BTreeMap::from([("delta.deletedFileRetentionDuration".to_owned(), "interval 1 hours".to_owned())]),
+        configuration: BTreeMap::from([(
+            "delta.deletedFileRetentionDuration".to_owned(),
+            "interval 1 hours".to_owned(),
+        )]),
         created_time: Some(now.0 / 1000),
     }
 }
@@ -214,11 +225,14 @@ fn schema() -> SchemaRef {
 
 fn encode(counts: &BTreeMap<Place, Counts>) -> parquet::errors::Result<Vec<u8>> {
     let long = |value: fn(&Counts) -> u64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(counts.values().map(|counts| i64::try_from(value(counts)).unwrap_or(i64::MAX))))
+        Arc::new(Int64Array::from_iter_values(
+            counts.values().map(|counts| i64::try_from(value(counts)).unwrap_or(i64::MAX)),
+        ))
     };
     let reasons = |value: fn(&Counts) -> &BTreeMap<String, u64>| -> ArrayRef {
         let texts = counts.values().map(value).map(|reasons| {
-            let object: serde_json::Map<_, _> = reasons.iter().map(|(code, count)| (code.clone(), (*count).into())).collect();
+            let object: serde_json::Map<_, _> =
+                reasons.iter().map(|(code, count)| (code.clone(), (*count).into())).collect();
             serde_json::Value::from(object).to_string()
         });
         Arc::new(StringArray::from_iter_values(texts))
@@ -246,7 +260,9 @@ fn decode(bytes: Bytes, into: &mut BTreeMap<Place, Counts>) -> parquet::errors::
     for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
         let batch = batch?;
         let column = |name: &str| {
-            batch.column_by_name(name).ok_or_else(|| parquet::errors::ParquetError::General(format!("column {name} is missing")))
+            batch
+                .column_by_name(name)
+                .ok_or_else(|| parquet::errors::ParquetError::General(format!("column {name} is missing")))
         };
         let names = column("dataset")?.as_string::<i32>();
         let minutes = column("minute")?.as_primitive::<TimestampMicrosecondType>();

@@ -101,7 +101,8 @@ impl IdWindow {
         chunk.newest = chunk.newest.max(received_at);
         self.ids += 1;
         let chunks = &self.chunks;
-        self.tables[id.shard()].insert_unique(id.low, place, |place| at(chunks, first_place, *place).map_or(0, |id| id.low));
+        self.tables[id.shard()]
+            .insert_unique(id.low, place, |place| at(chunks, first_place, *place).map_or(0, |id| id.low));
         true
     }
 
@@ -175,7 +176,9 @@ impl IdWindow {
 
     fn remove(&mut self, id: IdHash) {
         let (chunks, first_place) = (&self.chunks, self.first_place);
-        if let Ok(entry) = self.tables[id.shard()].find_entry(id.low, |place| at(chunks, first_place, *place) == Some(id)) {
+        if let Ok(entry) =
+            self.tables[id.shard()].find_entry(id.low, |place| at(chunks, first_place, *place) == Some(id))
+        {
             entry.remove();
         }
     }

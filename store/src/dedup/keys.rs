@@ -84,10 +84,13 @@ impl KeyWindow {
 
     /// Keys whose only copy is in a segment up to `through`, and are still needed at `now`.
     pub(crate) fn held_through(&self, through: SegmentId, now: Timestamp) -> Vec<CarriedKey> {
-        let needed = |entry: &&Entry| entry.segment <= through && now.0.saturating_sub(entry.received_at.0) <= self.window_us;
+        let needed =
+            |entry: &&Entry| entry.segment <= through && now.0.saturating_sub(entry.received_at.0) <= self.window_us;
         self.order
             .iter()
-            .filter_map(|(key, received_at)| Some((key, self.entries.get(key).filter(|entry| entry.received_at == *received_at).filter(needed)?)))
+            .filter_map(|(key, received_at)| {
+                Some((key, self.entries.get(key).filter(|entry| entry.received_at == *received_at).filter(needed)?))
+            })
             .map(|((dataset, key), entry)| CarriedKey {
                 received_at: entry.received_at,
                 dataset: dataset.clone(),

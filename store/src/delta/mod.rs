@@ -35,8 +35,8 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) use files::{DAY_COLUMN, data_file, format_day, received_max};
 pub(crate) use action::{Action, Add, Format, Metadata, Protocol, Remove, Txn};
+pub(crate) use files::{DAY_COLUMN, data_file, format_day, received_max};
 
 use crate::{
     Timestamp,

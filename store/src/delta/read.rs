@@ -51,7 +51,9 @@ impl Log {
                     self.checkpoints = [Some(version), index.checked_sub(1).map(|before| versions[before])];
                     return Ok(());
                 }
-                Err(error) => tracing::error!(path = %path.display(), error = %error, "ignoring a damaged Delta checkpoint"),
+                Err(error) => {
+                    tracing::error!(path = %path.display(), error = %error, "ignoring a damaged Delta checkpoint")
+                }
             }
         }
         Ok(())
@@ -93,14 +95,22 @@ impl Log {
     fn check_protocol(&self) -> Result<(), DeltaError> {
         let ours = Protocol::OURS;
         let Some(protocol) = &self.state.protocol else {
-            return Err(DeltaError::Damaged { path: self.root.join(LOG_FOLDER), reason: "it has no protocol action".to_owned() });
+            return Err(DeltaError::Damaged {
+                path: self.root.join(LOG_FOLDER),
+                reason: "it has no protocol action".to_owned(),
+            });
         };
-        if protocol.min_reader_version > ours.min_reader_version || protocol.min_writer_version > ours.min_writer_version {
+        if protocol.min_reader_version > ours.min_reader_version
+            || protocol.min_writer_version > ours.min_writer_version
+        {
             let (reader, writer) = (protocol.min_reader_version, protocol.min_writer_version);
             return Err(DeltaError::Newer { path: self.root.clone(), reader, writer });
         }
         if self.state.metadata.is_none() {
-            return Err(DeltaError::Damaged { path: self.root.join(LOG_FOLDER), reason: "it has no metaData action".to_owned() });
+            return Err(DeltaError::Damaged {
+                path: self.root.join(LOG_FOLDER),
+                reason: "it has no metaData action".to_owned(),
+            });
         }
         Ok(())
     }
@@ -128,5 +138,8 @@ fn parse(bytes: &[u8]) -> Result<Vec<Action>, String> {
         return Err("it does not end with a line feed".to_owned());
     }
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.enumerate().map(|(index, line)| serde_json::from_slice(line).map_err(|error| format!("line {}: {error}", index + 1))).collect()
+    lines
+        .enumerate()
+        .map(|(index, line)| serde_json::from_slice(line).map_err(|error| format!("line {}: {error}", index + 1)))
+        .collect()
 }

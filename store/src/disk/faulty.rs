@@ -429,7 +429,8 @@ impl Disk for FaultyDisk {
         let mut contents = self.contents.lock();
         if !matches!(verdict, Verdict::Lost) {
             let unsynced = std::mem::take(&mut contents.unsynced);
-            let (now, later): (Vec<Change>, Vec<Change>) = unsynced.into_iter().partition(|change| change.folder == folder);
+            let (now, later): (Vec<Change>, Vec<Change>) =
+                unsynced.into_iter().partition(|change| change.folder == folder);
             contents.unsynced = later;
             now.iter().for_each(|change| apply(&mut contents.durable, &change.entries));
         }

@@ -12,11 +12,7 @@
 mod faulty;
 mod real;
 
-use std::{
-    fmt, io,
-    path::Path,
-    sync::Arc,
-};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 pub use faulty::{Fault, FaultyDisk, Operation, Plan};

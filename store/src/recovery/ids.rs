@@ -29,13 +29,15 @@ pub(super) fn load(shared: &Shared, ids: &mut IdWindow) -> Result<(), Error> {
     for dataset in shared.all_datasets() {
         let log = dataset.log.lock();
         let files = log.state().files.values().map(|(_, add)| add);
-        let in_window = files.filter_map(|add: &Arc<Add>| Some((received_max(add), add)).filter(|(newest, _)| *newest >= since));
+        let in_window =
+            files.filter_map(|add: &Arc<Add>| Some((received_max(add), add)).filter(|(newest, _)| *newest >= since));
         recent.extend(in_window.map(|(newest, add)| (newest, dataset.name.clone(), log.root().join(&add.path))));
     }
     recent.sort();
     for (_, name, path) in recent {
         let file = shared.disk.open(&path).map_err(|source| Error::read(&path, source))?;
-        let batches = parquet::read(SeamReader(file), Some(&["event_id", "received_at"])).map_err(|source| Error::read(&path, source))?;
+        let batches = parquet::read(SeamReader(file), Some(&["event_id", "received_at"]))
+            .map_err(|source| Error::read(&path, source))?;
         for batch in batches {
             let batch = batch.map_err(|source| Error::read(&path, source))?;
             load_batch(shared, &name, &batch, since, &made_here, ids);
@@ -44,8 +46,18 @@ pub(super) fn load(shared: &Shared, ids: &mut IdWindow) -> Result<(), Error> {
     Ok(())
 }
 
-fn load_batch(shared: &Shared, name: &DatasetName, batch: &RecordBatch, since: Timestamp, made_here: &Ulids, ids: &mut IdWindow) {
-    let (Some(event_ids), Some(received)) = (batch.column_by_name("event_id"), batch.column_by_name("received_at")) else { return };
+fn load_batch(
+    shared: &Shared,
+    name: &DatasetName,
+    batch: &RecordBatch,
+    since: Timestamp,
+    made_here: &Ulids,
+    ids: &mut IdWindow,
+) {
+    let (Some(event_ids), Some(received)) = (batch.column_by_name("event_id"), batch.column_by_name("received_at"))
+    else {
+        return;
+    };
     let (Some(event_ids), Some(received)) =
         (event_ids.as_string_opt::<i32>(), received.as_primitive_opt::<TimestampMicrosecondType>())
     else {

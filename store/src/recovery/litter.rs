@@ -2,10 +2,18 @@
 
 use std::path::Path;
 
-use crate::{accounts::AccountsTable, delta::{DAY_COLUMN, Log}, disk::{Disk, discard}};
+use crate::{
+    accounts::AccountsTable,
+    delta::{DAY_COLUMN, Log},
+    disk::{Disk, discard},
+};
 
 /// Looks through the tables. What cannot be listed is left alone: litter costs space, nothing else.
-pub(super) fn remove(disk: &dyn Disk, logs: impl Iterator<Item = impl std::ops::Deref<Target = Log>>, accounts: &AccountsTable) {
+pub(super) fn remove(
+    disk: &dyn Disk,
+    logs: impl Iterator<Item = impl std::ops::Deref<Target = Log>>,
+    accounts: &AccountsTable,
+) {
     for log in logs {
         remove_of(disk, &log);
     }

@@ -95,7 +95,8 @@ fn read_or_create_format(disk: &dyn Disk, folder: &Path, clock: &dyn Clock) -> R
     let read_error = |source| Error::folder("read", &path, source);
     if disk.exists(&path).map_err(read_error)? {
         let bytes = disk.read(&path).map_err(read_error)?;
-        let version = serde_json::from_slice::<serde_json::Value>(&bytes).ok().and_then(|value| value["format"].as_u64());
+        let version =
+            serde_json::from_slice::<serde_json::Value>(&bytes).ok().and_then(|value| value["format"].as_u64());
         if let Some(version) = version.filter(|version| *version > FORMAT) {
             return Err(Error::NewerFormat { path, version, known: FORMAT });
         }
@@ -106,12 +107,14 @@ fn read_or_create_format(disk: &dyn Disk, folder: &Path, clock: &dyn Clock) -> R
             .map_err(|error| Error::Damaged { path: path.clone(), reason: error.to_string() });
     }
     if disk.exists(&wal).map_err(read_error)? && !disk.list(&wal).map_err(read_error)?.is_empty() {
-        let reason = "it is missing, but there is a WAL: restore it from a backup, or move the folder wal away".to_owned();
+        let reason =
+            "it is missing, but there is a WAL: restore it from a backup, or move the folder wal away".to_owned();
         return Err(Error::Damaged { path, reason });
     }
     make_folder(disk, folder, &wal)?;
     let incarnation = uuid::Uuid::new_v4();
-    let format = FormatFile { format: FORMAT, incarnation: incarnation.to_string(), created_at: clock.now().to_rfc3339() };
+    let format =
+        FormatFile { format: FORMAT, incarnation: incarnation.to_string(), created_at: clock.now().to_rfc3339() };
     let text = serde_json::json!(format).to_string();
     // The folder's own entry may be unsynced when an earlier attempt stopped half-way.
     disk.sync_dir(parent(folder))

@@ -22,7 +22,10 @@ use crate::{
     memtable::Stamp,
     metrics::Metrics,
     shared::Shared,
-    wal::{CarriedKey, Frame, FrameKind, HEADER_BYTES, Record, SegmentContent, SegmentId, record::Reader, scan, split_events},
+    wal::{
+        CarriedKey, Frame, FrameKind, HEADER_BYTES, Record, SegmentContent, SegmentId, record::Reader, scan,
+        split_events,
+    },
     writer::WriterStart,
 };
 
@@ -107,7 +110,8 @@ impl Replay<'_> {
     fn run(&mut self) -> Result<End, Error> {
         let folder = self.shared.wal_folder();
         let listed = self.shared.disk.list(&folder).map_err(|source| Error::folder("list", &folder, source))?;
-        let present: Vec<SegmentId> = listed.iter().filter_map(|entry| SegmentId::from_file_name(&entry.name)).collect();
+        let present: Vec<SegmentId> =
+            listed.iter().filter_map(|entry| SegmentId::from_file_name(&entry.name)).collect();
         let highest = present.iter().copied().max().unwrap_or_default();
         let mut end = End { newest: (SegmentId(0), 0), next: SegmentId(highest.0 + 1) };
         for link in chain::of(self.shared, &present)? {
@@ -164,14 +168,19 @@ impl Replay<'_> {
     }
 
     fn record_bytes(&mut self, bytes: &[u8], content: &mut SegmentContent) -> Result<(), Error> {
-        let decoded = Record::decode(bytes).and_then(|record| Some((DatasetName::from_stored(&record.dataset)?, record)));
+        let decoded =
+            Record::decode(bytes).and_then(|record| Some((DatasetName::from_stored(&record.dataset)?, record)));
         let Some((name, record)) = decoded else {
             // The checksum is right, so this is no damage of the disk: a bug, or a record of a newer version.
             return self.quarantine_bytes(content.id, bytes.len(), bytes);
         };
         content.last_lsn = content.last_lsn.max(record.lsn);
         if record.lsn > self.next_lsn {
-            tracing::error!(missing = record.lsn - self.next_lsn, first = self.next_lsn, "records are missing from the WAL");
+            tracing::error!(
+                missing = record.lsn - self.next_lsn,
+                first = self.next_lsn,
+                "records are missing from the WAL"
+            );
         }
         self.next_lsn = self.next_lsn.max(record.lsn + 1);
         self.shared.accounts.count(Counted {
@@ -192,7 +201,9 @@ impl Replay<'_> {
     fn events(&mut self, name: DatasetName, record: &Record, last_seq: u64) -> Result<(), Error> {
         let dataset = match self.shared.dataset(&name) {
             Some(dataset) => dataset,
-            None => self.shared.register(self.shared.new_dataset(&name)).unwrap_or_else(|| self.shared.new_dataset(&name)),
+            None => {
+                self.shared.register(self.shared.new_dataset(&name)).unwrap_or_else(|| self.shared.new_dataset(&name))
+            }
         };
         let applied_seq = dataset.state.lock().applied_seq;
         if last_seq <= applied_seq {
@@ -272,16 +283,34 @@ impl Replay<'_> {
         self.keep_aside(&name, bytes)
     }
 
-    fn quarantine_event(&mut self, dataset: &Dataset, record: &Record, event: &[u8], index: u32, rows: &Rows) -> Result<(), Error> {
+    fn quarantine_event(
+        &mut self,
+        dataset: &Dataset,
+        record: &Record,
+        event: &[u8],
+        index: u32,
+        rows: &Rows,
+    ) -> Result<(), Error> {
         let seq = record.first_seq + u64::from(index);
         let place = format!("{}/{}/{seq}", self.shared.incarnation, dataset.name);
-        let reason = rows.rejects().first().map_or_else(|| "the decoder failed".to_owned(), |reject| reject.message.clone());
+        let reason =
+            rows.rejects().first().map_or_else(|| "the decoder failed".to_owned(), |reject| reject.message.clone());
         let text = String::from_utf8_lossy(event).into_owned();
-        tracing::error!(place, reason, "an event of the WAL cannot be decoded any more: kept in wal/quarantine and system.quarantine");
+        tracing::error!(
+            place,
+            reason,
+            "an event of the WAL cannot be decoded any more: kept in wal/quarantine and system.quarantine"
+        );
         let line = serde_json::json!({"dataset": dataset.name.as_str(), "seq": seq, "received_at": record.received_at.to_rfc3339(), "reason": reason, "text": text});
         self.keep_aside(&format!("{}-{seq}.json", dataset.name), line.to_string().as_bytes())?;
         dataset.state.lock().applied_seq = seq;
-        self.found.quarantined.push(Quarantined { dataset: dataset.name.clone(), place, received_at: record.received_at, text, reason });
+        self.found.quarantined.push(Quarantined {
+            dataset: dataset.name.clone(),
+            place,
+            received_at: record.received_at,
+            text,
+            reason,
+        });
         Ok(())
     }
 

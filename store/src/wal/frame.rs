@@ -142,7 +142,11 @@ fn synced_beyond(bytes: &[u8], from: Option<usize>, seed: u64, position: usize) 
             return true;
         }
         let after = at + length;
-        next = if read_frame(bytes.get(after..).unwrap_or_default(), seed).is_some() { Some(after) } else { next_frame(bytes, after, seed) };
+        next = if read_frame(bytes.get(after..).unwrap_or_default(), seed).is_some() {
+            Some(after)
+        } else {
+            next_frame(bytes, after, seed)
+        };
     }
     false
 }

@@ -57,8 +57,12 @@ impl WalIndex {
         let segments = self.segments.lock();
         let mut trim = Trim::default();
         for segment in segments.iter().take(segments.len().saturating_sub(1)) {
-            let held_by: Vec<DatasetName> =
-                segment.last_seqs.iter().filter(|(dataset, seq)| flushed(dataset) < **seq).map(|(dataset, _)| dataset.clone()).collect();
+            let held_by: Vec<DatasetName> = segment
+                .last_seqs
+                .iter()
+                .filter(|(dataset, seq)| flushed(dataset) < **seq)
+                .map(|(dataset, _)| dataset.clone())
+                .collect();
             let held_by_counts = segment.last_lsn > counted_lsn;
             if held_by_counts || !held_by.is_empty() {
                 return Trim { held_by, held_by_counts, ..trim };
@@ -101,8 +105,14 @@ mod tests {
             let shop = shop.clone();
             move |name: &DatasetName| if *name == shop { shop_seq } else { mail_seq }
         };
-        assert_eq!(index.trim(9, flushed(2, 1)), Trim { ids: vec![], held_by: vec![shop.clone()], held_by_counts: false });
-        assert_eq!(index.trim(5, flushed(6, 0)), Trim { ids: vec![SegmentId(1)], held_by: vec![mail], held_by_counts: true });
+        assert_eq!(
+            index.trim(9, flushed(2, 1)),
+            Trim { ids: vec![], held_by: vec![shop.clone()], held_by_counts: false }
+        );
+        assert_eq!(
+            index.trim(5, flushed(6, 0)),
+            Trim { ids: vec![SegmentId(1)], held_by: vec![mail], held_by_counts: true }
+        );
         assert_eq!(index.trim(99, flushed(6, 1)).ids, [SegmentId(1), SegmentId(2)], "the newest one stays");
         index.remove(SegmentId(1));
         assert_eq!(index.size(), (2, 20));

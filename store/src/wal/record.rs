@@ -26,7 +26,9 @@ impl Payload {
     pub(crate) fn from_events<'a>(events: impl Iterator<Item = &'a [u8]> + Clone) -> std::io::Result<Self> {
         let raw_bytes: usize = events.clone().map(|event| event.len() + 4).sum();
         if raw_bytes > PAYLOAD_BYTES_MAX {
-            return Err(std::io::Error::other(format!("the request holds {raw_bytes} bytes of events, limit is {PAYLOAD_BYTES_MAX}")));
+            return Err(std::io::Error::other(format!(
+                "the request holds {raw_bytes} bytes of events, limit is {PAYLOAD_BYTES_MAX}"
+            )));
         }
         let mut raw = Vec::with_capacity(raw_bytes);
         for event in events {
@@ -142,7 +144,19 @@ impl Record {
         }
         let payload = Payload { zstd: flags & FLAG_ZSTD != 0, raw_bytes, bytes: reader.0.to_vec() };
         let import = flags & FLAG_IMPORT != 0;
-        Some(Self { lsn, import, dataset, received_at, first_seq, stored, duplicates, ulid_base, key, rejected, payload })
+        Some(Self {
+            lsn,
+            import,
+            dataset,
+            received_at,
+            first_seq,
+            stored,
+            duplicates,
+            ulid_base,
+            key,
+            rejected,
+            payload,
+        })
     }
 }
 

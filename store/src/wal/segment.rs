@@ -143,7 +143,14 @@ mod tests {
     use super::*;
 
     fn header() -> SegmentHeader {
-        SegmentHeader { incarnation: [7; 16], id: SegmentId(3), previous: SegmentId(2), previous_bytes: 812, first_lsn: 44, seed: 5 }
+        SegmentHeader {
+            incarnation: [7; 16],
+            id: SegmentId(3),
+            previous: SegmentId(2),
+            previous_bytes: 812,
+            first_lsn: 44,
+            seed: 5,
+        }
     }
 
     #[test]

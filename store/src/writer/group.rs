@@ -97,7 +97,8 @@ impl Writer {
                 Judged { request, record, keep, refusal: None }
             }
         };
-        let kept = judged.keep.as_ref().map_or(judged.request.rows.len(), |keep| keep.iter().filter(|keep| **keep).count());
+        let kept =
+            judged.keep.as_ref().map_or(judged.request.rows.len(), |keep| keep.iter().filter(|keep| **keep).count());
         judged.record.stored = u32::try_from(kept).unwrap_or(u32::MAX);
         judged.record.duplicates = events - judged.record.stored;
         if judged.record.stored > 0 {
@@ -237,7 +238,9 @@ impl Writer {
         let mut segment = SegmentId(0);
         let written = self.write(|open, out| {
             segment = open.header.id;
-            write_frame(out, open.header.seed, open.synced(), FrameKind::Keys, |out| keys.iter().for_each(|key| key.encode(out)));
+            write_frame(out, open.header.seed, open.synced(), FrameKind::Keys, |out| {
+                keys.iter().for_each(|key| key.encode(out))
+            });
             Ok(())
         });
         let synced = written.map_err(write_error)?;
@@ -264,7 +267,8 @@ impl Judged {
 }
 
 fn answer(judged: Judged) -> Answer {
-    let receipt = Receipt { accepted: judged.record.stored, duplicates: judged.record.duplicates, first_sights: Vec::new() };
+    let receipt =
+        Receipt { accepted: judged.record.stored, duplicates: judged.record.duplicates, first_sights: Vec::new() };
     let outcome = judged.refusal.map_or(Ok(receipt), Err);
     Answer { reply: judged.request.reply, outcome, received_at: judged.record.received_at }
 }
@@ -282,7 +286,12 @@ impl Block {
         Self { seed: segment.header.seed, synced: segment.synced(), raw: Vec::new(), records: 0 }
     }
 
-    fn push(&mut self, record: &Record, payload: Option<std::borrow::Cow<'_, Payload>>, out: &mut Vec<u8>) -> io::Result<()> {
+    fn push(
+        &mut self,
+        record: &Record,
+        payload: Option<std::borrow::Cow<'_, Payload>>,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
         let payload = payload.as_deref().unwrap_or(&record.payload);
         if payload.zstd {
             self.close(out)?;

@@ -10,10 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use store::{
-    AppendOptions, Clock, Config, DatasetName, Error, Receipt, Store, Timestamp,
-    disk::FaultyDisk,
-};
+use store::{AppendOptions, Clock, Config, DatasetName, Error, Receipt, Store, Timestamp, disk::FaultyDisk};
 
 /// 2026-11-20T14:00:00Z
 pub(crate) const START: i64 = 1_795_183_200_000_000;
@@ -54,11 +51,22 @@ pub(crate) async fn open_with(disk: &FaultyDisk, clock: &Arc<FakeClock>, config:
     Store::open_on(config, clock, Arc::new(disk.clone())).await
 }
 
-pub(crate) async fn send(store: &Store, clock: &FakeClock, events: &[String], key: Option<&str>) -> Result<Receipt, Error> {
+pub(crate) async fn send(
+    store: &Store,
+    clock: &FakeClock,
+    events: &[String],
+    key: Option<&str>,
+) -> Result<Receipt, Error> {
     send_to(store, clock, &shop(), events, key).await
 }
 
-pub(crate) async fn send_to(store: &Store, clock: &FakeClock, dataset: &DatasetName, events: &[String], key: Option<&str>) -> Result<Receipt, Error> {
+pub(crate) async fn send_to(
+    store: &Store,
+    clock: &FakeClock,
+    dataset: &DatasetName,
+    events: &[String],
+    key: Option<&str>,
+) -> Result<Receipt, Error> {
     let slices: Vec<&[u8]> = events.iter().map(String::as_bytes).collect();
     let options = AppendOptions { idempotency_key: key.map(str::to_owned), import: false };
     let decoded = store.decode(dataset, &slices, clock.now(), &options);

@@ -1,0 +1,91 @@
+//! Event days of a market (public holidays, sales): named days that are not like other days of their weekday.
+
+use serde::{Deserialize, Serialize};
+
+use crate::zone::LocalDay;
+
+/// One event day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventDay {
+    /// The local day, in days since 1970-01-01.
+    pub day: LocalDay,
+    /// Name that the same event has every year.
+    pub name: String,
+    /// Markets it applies to; empty = all. Interpreted by the caller, who passes only the days of the series' market.
+    #[serde(default)]
+    pub scope: String,
+}
+
+/// The event days of one market, past and future.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calendar {
+    days: Vec<EventDay>,
+}
+
+impl Calendar {
+    /// A calendar of the given days, in any order.
+    #[must_use]
+    pub fn new(mut days: Vec<EventDay>) -> Self {
+        days.sort_by_key(|event| event.day);
+        Self { days }
+    }
+
+    /// Reads `date,name[,scope]` lines (`2026-12-25,Christmas,nl`); a header line, blank lines and `#` comments are skipped.
+    ///
+    /// # Errors
+    /// The line that is not of this form.
+    pub fn from_csv(text: &str) -> Result<Self, CalendarError> {
+        let mut days = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') || (index == 0 && line.starts_with("date")) {
+                continue;
+            }
+            let mut fields = line.splitn(3, ',').map(str::trim);
+            let date = fields.next().and_then(|date| chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").ok());
+            let name = fields.next().filter(|name| !name.is_empty());
+            let (Some(date), Some(name)) = (date, name) else {
+                return Err(CalendarError { line: index + 1, text: line.to_owned() });
+            };
+            let day = date.signed_duration_since(chrono::NaiveDate::default()).num_days();
+            days.push(EventDay {
+                day: LocalDay::try_from(day).unwrap_or(LocalDay::MAX),
+                name: name.to_owned(),
+                scope: fields.next().unwrap_or_default().to_owned(),
+            });
+        }
+        Ok(Self::new(days))
+    }
+
+    /// The event on a day.
+    #[must_use]
+    pub fn on(&self, day: LocalDay) -> Option<&EventDay> {
+        let at = self.days.partition_point(|event| event.day < day);
+        self.days.get(at).filter(|event| event.day == day)
+    }
+
+    /// Earlier days of the same event, latest first.
+    pub fn before<'a>(&'a self, event: &'a EventDay) -> impl Iterator<Item = LocalDay> + 'a {
+        self.days
+            .iter()
+            .rev()
+            .filter(move |other| other.name == event.name && other.day < event.day)
+            .map(|other| other.day)
+    }
+
+    /// True when there are no event days.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.days.is_empty()
+    }
+}
+
+/// A calendar line that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("calendar line {line} is `{text}`: write `date,name[,scope]` with a date like 2026-12-25")]
+pub struct CalendarError {
+    /// Line number, from 1.
+    pub line: usize,
+    /// The line.
+    pub text: String,
+}

@@ -1,0 +1,160 @@
+//! How much a day is, apart from its shape: daily levels, the weekday effect, and the level of today with its growth.
+
+use super::{
+    days::Days,
+    median::{median, quantile, weighted_median},
+};
+use crate::zone::{LocalDay, weekday};
+
+/// Usable days behind the reference shape.
+const REFERENCE_DAYS: usize = 42;
+
+/// A day level outside this range says that the day was broken, not large.
+const LEVEL_RANGE: (f64, f64) = (0.2, 5.0);
+
+/// Expected events a block of slots must hold before its ratio says something about the level of the day.
+const BLOCK_EVENTS: f64 = 30.0;
+
+/// Fewer blocks than this have no meaningful median: the ratio of the sums is taken.
+const BLOCKS_MIN: usize = 6;
+
+/// Below this many events a slot a median of counts is biased and steppy, and the mean is used.
+pub(crate) const MEAN_BELOW: f64 = 40.0;
+
+/// Share of a day's surprise that the level takes over.
+const GAIN: f64 = 0.35;
+
+/// Largest surprise a day can teach, in logarithms (Huber's clip): one odd day moves the level by 7 % at most.
+const SURPRISE_MAX: f64 = 0.2;
+
+/// Logarithmic levels of the days before a target day, and what they say about that day.
+#[derive(Debug, Clone)]
+pub(crate) struct Levels {
+    /// Logarithm of the level of each row against the reference shape; NaN where a row teaches nothing.
+    pub(crate) ln: Vec<f64>,
+    /// Logarithmic effect of each weekday, Monday first.
+    pub(crate) weekday: [f64; 7],
+    /// Logarithmic level after the last day before the target.
+    pub(crate) level: f64,
+    /// Growth of the level in logarithms a week, over the last four weeks.
+    pub(crate) growth: f64,
+}
+
+impl Levels {
+    /// Learns from the usable days before `target`. `unit` turns values into events. A level shift restarts the level
+    /// at the days after it. `None` when there is no usable day.
+    pub(crate) fn new(days: &Days, target: LocalDay, unit: f64, shift: Option<LocalDay>) -> Option<Self> {
+        let before = usize::try_from(target - days.first).ok()?.min(days.len());
+        let reference = reference_shape(days, before, unit)?;
+        let mut ln = vec![f64::NAN; before];
+        for (row, level) in ln.iter_mut().enumerate() {
+            if days.usable(row) {
+                *level = day_level(days, row, &reference, unit).ln();
+            }
+        }
+        let weekday_effect = weekday_effects(days, &ln);
+        let (level, growth) = run_level(days, &ln, &weekday_effect, shift)?;
+        Some(Self { ln, weekday: weekday_effect, level, growth })
+    }
+
+    /// Logarithmic level expected on a day.
+    pub(crate) fn expected(&self, day: LocalDay) -> f64 {
+        self.weekday[weekday(day)] + self.level
+    }
+}
+
+/// Centre of the last usable days by slot, as a rate.
+fn reference_shape(days: &Days, before: usize, unit: f64) -> Option<Vec<f64>> {
+    let rows: Vec<usize> = (0..before).rev().filter(|row| days.usable(*row)).take(REFERENCE_DAYS).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let mut pairs = Vec::with_capacity(rows.len());
+    let shape = (0..days.slots).map(|slot| {
+        pairs.clear();
+        pairs.extend(rows.iter().filter_map(|&row| {
+            let value = days.values(row)[slot];
+            (!value.is_nan()).then(|| (value, days.exposure(row, slot), 1.0))
+        }));
+        centre(&mut pairs, unit)
+    });
+    Some(shape.collect())
+}
+
+/// Robust centre of a slot from `(value, exposure, weight)`, as a rate per exposure: the weighted median of the rates, or
+/// for small counts the weighted mean, guarded against a single flood. NaN when there is nothing.
+pub(crate) fn centre(cells: &mut [(f64, f64, f64)], unit: f64) -> f64 {
+    let (mut value, mut exposure, mut weight) = (0.0, 0.0, 0.0);
+    for (v, n, w) in cells.iter() {
+        value += v * w;
+        exposure += n * w;
+        weight += w;
+    }
+    if weight <= 0.0 || exposure <= 0.0 {
+        return if weight > 0.0 { 0.0 } else { f64::NAN };
+    }
+    let mean = value / exposure;
+    let mut rates: Vec<(f64, f64)> = cells.iter().filter(|c| c.1 > 0.0).map(|c| (c.0 / c.1, c.2 * c.1)).collect();
+    let median = weighted_median(&mut rates);
+    if value / weight < MEAN_BELOW * unit { mean.min(1.5 * median + 6.0 * unit * weight / exposure) } else { median }
+}
+
+/// Level of a day against the reference: the median over blocks of slots, so that a broken hour does not count.
+fn day_level(days: &Days, row: usize, reference: &[f64], unit: f64) -> f64 {
+    let mut blocks: Vec<(f64, f64)> = Vec::with_capacity(days.slots);
+    let (mut seen, mut expected, mut seen_all, mut expected_all) = (0.0, 0.0, 0.0, 0.0);
+    for (slot, (value, rate)) in days.values(row).iter().zip(reference).enumerate() {
+        if value.is_nan() || rate.is_nan() {
+            continue;
+        }
+        seen += value / unit;
+        expected += rate * days.exposure(row, slot) / unit;
+        if expected >= BLOCK_EVENTS {
+            blocks.push(((seen + 0.5) / (expected + 0.5), expected));
+            (seen_all, expected_all) = (seen_all + seen, expected_all + expected);
+            (seen, expected) = (0.0, 0.0);
+        }
+    }
+    (seen_all, expected_all) = (seen_all + seen, expected_all + expected);
+    let level =
+        if blocks.len() >= BLOCKS_MIN { weighted_median(&mut blocks) } else { (seen_all + 0.5) / (expected_all + 0.5) };
+    level.clamp(LEVEL_RANGE.0, LEVEL_RANGE.1)
+}
+
+/// Median logarithmic level of each weekday, drawn towards that of all days by one day's weight.
+fn weekday_effects(days: &Days, ln: &[f64]) -> [f64; 7] {
+    let mut all: Vec<f64> = ln.iter().copied().filter(|l| !l.is_nan()).collect();
+    let middle = median(&mut all);
+    let mut effects = [0.0; 7];
+    for (k, effect) in effects.iter_mut().enumerate() {
+        let mut own: Vec<f64> = ln
+            .iter()
+            .enumerate()
+            .filter(|(row, l)| weekday(days.day(*row)) == k && !l.is_nan())
+            .map(|(_, l)| *l)
+            .collect();
+        *effect = if own.is_empty() { middle } else { median(&mut own) };
+    }
+    effects
+}
+
+/// Level and growth after the last row: each day moves the level by a clipped share of its surprise.
+fn run_level(days: &Days, ln: &[f64], weekday_effect: &[f64; 7], shift: Option<LocalDay>) -> Option<(f64, f64)> {
+    let surprise: Vec<(usize, f64)> = ln
+        .iter()
+        .enumerate()
+        .filter(|(row, l)| !l.is_nan() && shift.is_none_or(|day| days.day(*row) >= day))
+        .map(|(row, l)| (row, l - weekday_effect[weekday(days.day(row))]))
+        .collect();
+    let mut first: Vec<f64> = surprise.iter().take(7).map(|s| s.1).collect();
+    let mut level = quantile(&mut first, 0.5);
+    let mut path = Vec::with_capacity(surprise.len());
+    for (row, surprise) in &surprise {
+        level += GAIN * (surprise - level).clamp(-SURPRISE_MAX, SURPRISE_MAX);
+        path.push((*row, level));
+    }
+    let (last_row, last_level) = *path.last()?;
+    let month_ago = path.iter().rev().find(|(row, _)| row + 28 <= last_row).or_else(|| path.first())?;
+    let weeks = (last_row - month_ago.0) as f64 / 7.0;
+    Some((last_level, if weeks >= 1.0 { (last_level - month_ago.1) / weeks } else { 0.0 }))
+}

@@ -1,0 +1,352 @@
+//! The minute stream of one series: the local level `a(t)`, the ring of recent minutes, and the score of each.
+//!
+//! State is below 8 KB a series, and a restart needs no saved copy: [`Live::warmed`] replays the last hours.
+
+#![expect(clippy::cast_possible_truncation, reason = "the ring stores f32; positions fit usize")]
+
+use crate::{
+    forecast::Fitted,
+    forecast::median::median,
+    history::{History, Minute, Observation},
+    onset::{ONSET_LOOKBACK_MINUTES, Point},
+    score::{
+        Breach, Direction, FAST_WINDOWS, Kind, Score, Spread, WINDOW_COUNT, WINDOWS, WindowSum, passes_gate,
+        threshold_ratio, window_score,
+    },
+};
+
+/// Minutes kept: the longest window and the onset's look-back.
+pub const RING_MINUTES: usize = ONSET_LOOKBACK_MINUTES;
+
+/// Minutes a level block sums.
+const BLOCK_MINUTES: i64 = 5;
+
+/// A block enters the level only when it is this old, so that an incident is seen before it is believed.
+const BLOCK_AGE_MINUTES: i64 = 10;
+
+/// Blocks behind the level: one hour.
+const BLOCKS: usize = 12;
+
+/// Range of the local level.
+const LEVEL_RANGE: (f64, f64) = (0.4, 2.5);
+
+/// Share of a threshold above which the level is not moved.
+const FREEZE_RATIO: f64 = 0.75;
+
+/// Longest freeze on mere suspicion. Without a cap one overshoot froze a wrong level for days.
+const FREEZE_MINUTES_MAX: u32 = 120;
+
+/// Below this many expected events a block the median of block ratios is biased, and the ratio of sums is taken.
+const MEDIAN_BLOCK_EVENTS: f64 = 10.0;
+
+/// Hours replayed by [`Live::warmed`]: the ring, the level's hour, and what a freeze can hold back.
+const WARM_MINUTES: i64 = 360;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// NaN is no data.
+    value: f32,
+    mu0: f32,
+    mu: f32,
+    exposure: f32,
+    variance: f32,
+}
+
+const NO_DATA: Slot = Slot { value: f32::NAN, mu0: 0.0, mu: 0.0, exposure: 0.0, variance: 0.0 };
+
+/// One closed block of the local level, in events.
+#[derive(Debug, Clone, Copy, Default)]
+struct Block {
+    start: Minute,
+    seen: f64,
+    expected: f64,
+}
+
+/// Rolling state of one series.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// The next minute to be stepped; ring position is minute modulo its length.
+    next: Minute,
+    ring: Box<[Slot; RING_MINUTES]>,
+    blocks: [Block; BLOCKS],
+    block_count: usize,
+    level: f64,
+    frozen_minutes: u32,
+    suspicious: bool,
+    held: bool,
+}
+
+impl Live {
+    /// An empty state whose first minute is `start`; scores need some minutes to mean something.
+    #[must_use]
+    pub fn new(start: Minute) -> Self {
+        Self {
+            next: start,
+            ring: Box::new([NO_DATA; RING_MINUTES]),
+            blocks: [Block::default(); BLOCKS],
+            block_count: 0,
+            level: 1.0,
+            frozen_minutes: 0,
+            suspicious: false,
+            held: false,
+        }
+    }
+
+    /// The state at `until` as if it had run all the time, from the last hours of history (masked minutes count as
+    /// no data).
+    #[must_use]
+    pub fn warmed(fitted: &Fitted, history: &History, until: Minute) -> Self {
+        let hidden = history.masked();
+        let from = (until - WARM_MINUTES).max(history.start());
+        let mut live = Self::new(from.min(until));
+        for minute in from..until {
+            let index = usize::try_from((minute - history.start()).div_euclid(history.step_minutes())).ok();
+            let seen = index.filter(|i| !hidden.get(*i).copied().unwrap_or(true)).and_then(|i| history.at(i));
+            live.step(fitted, minute, seen);
+        }
+        live
+    }
+
+    /// The next minute this state expects.
+    #[must_use]
+    pub fn next_minute(&self) -> Minute {
+        self.next
+    }
+
+    /// The local level: what the last hour says on top of the day-ahead forecast.
+    #[must_use]
+    pub fn level(&self) -> f64 {
+        self.level
+    }
+
+    /// Holds the level while an incident is open, and lets it go.
+    pub fn hold(&mut self, incident_open: bool) {
+        self.held = incident_open;
+    }
+
+    /// Removes `[from, to)` from all windows (an incident that closed, a mask), so that slow windows do not page again
+    /// for what is over.
+    pub fn forget(&mut self, from: Minute, to: Minute) {
+        for minute in from.max(self.next - RING_MINUTES as i64)..to.min(self.next) {
+            self.ring[position(minute)].value = f32::NAN;
+        }
+    }
+
+    /// Takes the next minute and scores it. Minutes skipped since the last step count as no data; a minute already
+    /// stepped is revised instead (see [`Self::revise`]).
+    pub fn step(&mut self, fitted: &Fitted, minute: Minute, observation: Option<Observation>) -> Score {
+        if minute < self.next {
+            self.revise(fitted, minute, observation);
+            return self.score(fitted, minute);
+        }
+        if minute - self.next >= RING_MINUTES as i64 {
+            let held = self.held;
+            *self = Self { held, ..Self::new(minute) };
+        }
+        while self.next < minute {
+            self.push(fitted, None);
+        }
+        self.push(fitted, observation);
+        let score = self.score(fitted, minute);
+        self.suspicious = score.fast_ratio > FREEZE_RATIO;
+        self.frozen_minutes = if self.suspicious { self.frozen_minutes + 1 } else { 0 };
+        score
+    }
+
+    /// Replaces a recent minute by what late events made of it; expectations of other minutes are not touched.
+    /// `false` when the minute is no longer (or not yet) in the ring. Score it again with [`Self::score`].
+    pub fn revise(&mut self, fitted: &Fitted, minute: Minute, observation: Option<Observation>) -> bool {
+        if minute >= self.next || minute < self.next - RING_MINUTES as i64 {
+            return false;
+        }
+        let exposure_before = self.ring[position(minute)].exposure;
+        self.write(fitted, minute, observation, f64::from(exposure_before));
+        let start = minute.div_euclid(BLOCK_MINUTES) * BLOCK_MINUTES;
+        if let Some(index) = self.blocks[..self.block_count].iter().position(|block| block.start == start)
+            && let Some(block) = self.block(fitted, start)
+        {
+            self.blocks[index] = block;
+        }
+        true
+    }
+
+    fn push(&mut self, fitted: &Fitted, observation: Option<Observation>) {
+        let minute = self.next;
+        self.close_block(fitted, minute);
+        self.write(fitted, minute, observation, 0.0);
+        self.next += 1;
+    }
+
+    /// Writes a minute; the expectation of a missing minute of a ratio keeps the exposure known before.
+    fn write(&mut self, fitted: &Fitted, minute: Minute, observation: Option<Observation>, exposure_before: f64) {
+        let rate = fitted.rate(minute);
+        let ratio = fitted.settings().kind == Kind::Ratio;
+        let exposure = observation.map_or(exposure_before, |seen| seen.exposure);
+        let mu0 = if ratio { rate * exposure } else { rate };
+        let mu = if ratio { (mu0 * self.level).min(exposure) } else { mu0 * self.level };
+        self.ring[position(minute)] = Slot {
+            value: observation.map_or(f32::NAN, |seen| seen.value as f32),
+            mu0: mu0 as f32,
+            mu: mu as f32,
+            exposure: exposure as f32,
+            variance: observation.map_or(0.0, |seen| seen.variance as f32),
+        };
+    }
+
+    /// Closes the block that becomes old enough with `minute`, unless the level is frozen.
+    fn close_block(&mut self, fitted: &Fitted, minute: Minute) {
+        if minute.rem_euclid(BLOCK_MINUTES) != 0 {
+            return;
+        }
+        let frozen = self.held || (self.suspicious && self.frozen_minutes < FREEZE_MINUTES_MAX);
+        if frozen {
+            return;
+        }
+        let Some(block) = self.block(fitted, minute - BLOCK_AGE_MINUTES - BLOCK_MINUTES) else { return };
+        if self.block_count == BLOCKS {
+            self.blocks.rotate_left(1);
+            self.block_count -= 1;
+        }
+        self.blocks[self.block_count] = block;
+        self.block_count += 1;
+        let c_slow = fitted.noise().c_slow[fitted.local_hour(minute)];
+        self.level = local_level(&self.blocks[..self.block_count], c_slow);
+    }
+
+    fn block(&self, fitted: &Fitted, start: Minute) -> Option<Block> {
+        let mut block = Block { start, ..Block::default() };
+        for minute in start.max(self.next - RING_MINUTES as i64)..start + BLOCK_MINUTES {
+            let slot = self.ring[position(minute)];
+            if !slot.value.is_nan() {
+                block.seen += f64::from(slot.value.max(0.0)) / fitted.noise().unit;
+                block.expected += f64::from(slot.mu0) / fitted.noise().unit;
+            }
+        }
+        (block.expected > 0.0).then_some(block)
+    }
+
+    /// Scores a minute that is still in the ring, with the windows that end at it.
+    #[must_use]
+    pub fn score(&self, fitted: &Fitted, minute: Minute) -> Score {
+        let slot = self.ring[position(minute)];
+        let hour = fitted.local_hour(minute);
+        let thresholds = fitted.thresholds();
+        let direction = fitted.settings().direction;
+        let bounds = fitted.around(f64::from(slot.mu0), minute, 1);
+        let missing = slot.value.is_nan();
+        let mut score = Score {
+            minute,
+            value: (!missing).then_some(f64::from(slot.value)),
+            exposure: (fitted.settings().kind == Kind::Ratio && !missing).then_some(f64::from(slot.exposure)),
+            mu0: f64::from(slot.mu0),
+            mu: f64::from(slot.mu),
+            lower: bounds.lower,
+            upper: bounds.upper,
+            z: [0.0; WINDOW_COUNT],
+            breach: None,
+            fast_ratio: 0.0,
+            ratio: 0.0,
+            frozen: self.held || (self.suspicious && self.frozen_minutes < FREEZE_MINUTES_MAX),
+        };
+        for (window, sum) in self.window_sums(minute).iter().enumerate() {
+            if sum.minutes * 2 < WINDOWS[window] || !passes_gate(sum, fitted.settings().smallest_drop) {
+                continue;
+            }
+            let z = window_score(fitted.settings().kind, sum, spread(fitted, sum, window, hour));
+            score.z[window] = z;
+            let ratio = threshold_ratio(z, window, thresholds, direction);
+            if window < FAST_WINDOWS {
+                score.fast_ratio = score.fast_ratio.max(ratio);
+            }
+            if ratio >= 1.0 && ratio > score.ratio {
+                let direction = if z < 0.0 { Direction::Down } else { Direction::Up };
+                score.breach = Some(Breach {
+                    direction,
+                    window,
+                    z: z.abs(),
+                    threshold: thresholds.of(z, window),
+                    seen: sum.value,
+                    expected: sum.expected,
+                });
+            }
+            score.ratio = score.ratio.max(ratio);
+        }
+        if !fitted.pages() {
+            score.breach = None;
+        }
+        score
+    }
+
+    /// Sums of all windows that end at `minute`, in one pass backwards.
+    fn window_sums(&self, minute: Minute) -> [WindowSum; WINDOW_COUNT] {
+        let mut sums = [WindowSum::default(); WINDOW_COUNT];
+        let (mut fast, mut slow) = (WindowSum::default(), WindowSum::default());
+        let oldest = self.next - RING_MINUTES as i64;
+        let mut at = position(minute);
+        let mut length = 0;
+        for (window, sum) in sums.iter_mut().enumerate() {
+            while length < WINDOWS[window] {
+                if minute - length as i64 >= oldest {
+                    let slot = &self.ring[at];
+                    if !slot.value.is_nan() {
+                        fast.minutes += 1;
+                        fast.value += f64::from(slot.value);
+                        fast.expected += f64::from(slot.mu);
+                        fast.exposure += f64::from(slot.exposure);
+                        fast.variance += f64::from(slot.variance);
+                        slow.expected += f64::from(slot.mu0);
+                    }
+                }
+                at = if at == 0 { RING_MINUTES - 1 } else { at - 1 };
+                length += 1;
+            }
+            *sum = if window < FAST_WINDOWS { fast } else { WindowSum { expected: slow.expected, ..fast } };
+        }
+        sums
+    }
+
+    /// The recent minutes with data for [`crate::onset::onset`], oldest first, ending with `until`.
+    #[must_use]
+    pub fn points(&self, until: Minute) -> Vec<Point> {
+        let from = self.next - RING_MINUTES as i64;
+        (from..=until.min(self.next - 1))
+            .filter_map(|minute| {
+                let slot = self.ring[position(minute)];
+                (!slot.value.is_nan()).then(|| Point {
+                    minute,
+                    value: f64::from(slot.value),
+                    expected: f64::from(slot.mu),
+                    exposure: f64::from(slot.exposure),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Noise of a window; heavier sampling than usual widens it.
+fn spread(fitted: &Fitted, sum: &WindowSum, window: usize, hour: usize) -> Spread {
+    let noise = fitted.noise();
+    let c = if window < FAST_WINDOWS { noise.c_fast[hour] } else { noise.c_slow[hour] };
+    let mut basket = noise.basket;
+    if fitted.settings().kind == Kind::Count && sum.value > 0.0 {
+        basket = basket.max(sum.variance / sum.value);
+    }
+    Spread { phi: noise.phi - 1.0 + basket, c, unit: noise.unit }
+}
+
+/// Position of a minute in the ring.
+fn position(minute: Minute) -> usize {
+    minute.rem_euclid(RING_MINUTES as i64) as usize
+}
+
+/// The level that closed blocks speak for, drawn to 1 by what the day-ahead forecast is worth.
+fn local_level(blocks: &[Block], c_slow: f64) -> f64 {
+    let (seen, expected) = blocks.iter().fold((0.0, 0.0), |sum, block| (sum.0 + block.seen, sum.1 + block.expected));
+    let ratio = if expected / (blocks.len().max(1) as f64) < MEDIAN_BLOCK_EVENTS {
+        seen / expected.max(f64::MIN_POSITIVE)
+    } else {
+        median(&mut blocks.iter().map(|block| (block.seen + 0.5) / (block.expected + 0.5)).collect::<Vec<_>>())
+    };
+    let prior = 1.0 / (3.0 * c_slow * c_slow);
+    ((ratio * expected + prior) / (expected + prior)).clamp(LEVEL_RANGE.0, LEVEL_RANGE.1)
+}

@@ -1,0 +1,127 @@
+//! When does a score page: thresholds learnt from the series' own past, for a wanted return period.
+//!
+//! Maxima of each window's score in 2-hour blocks of the replayed past give two quantiles; the tail beyond them is
+//! taken as exponential. Quantiles and not means of excesses, so that an unknown outage in the past does not raise the
+//! threshold (the idea of peaks over threshold: Siffer et al., KDD 2017).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    forecast::median::quantile,
+    score::{Score, WINDOW_COUNT},
+};
+
+/// Minutes of a block whose maximum counts once.
+pub const BLOCK_MINUTES: i64 = 120;
+
+/// Blocks a day.
+const BLOCKS_PER_DAY: f64 = 12.0;
+
+/// A threshold is never below this score, whatever the past says.
+pub const THRESHOLD_MIN: f64 = 3.3;
+
+/// A threshold for a past too short to replay, and the least one until [`FULL_REPLAY_DAYS`] are replayed.
+pub const THRESHOLD_UNLEARNT: f64 = 6.0;
+
+/// Replayed days after which the past alone decides.
+pub const FULL_REPLAY_DAYS: usize = 14;
+
+/// Days without a false page that a set of parent metrics is promised.
+pub const RETURN_DAYS: f64 = 7.0;
+
+/// Smallest scale of the tail.
+const TAIL_SCALE_MIN: f64 = 0.15;
+
+/// The scores at which each window pages.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// For drops, in the order of [`crate::score::WINDOWS`].
+    pub down: [f64; WINDOW_COUNT],
+    /// For rises.
+    pub up: [f64; WINDOW_COUNT],
+}
+
+impl Thresholds {
+    /// Thresholds of a series that has no past to replay.
+    #[must_use]
+    pub fn unlearnt() -> Self {
+        Self { down: [THRESHOLD_UNLEARNT; WINDOW_COUNT], up: [THRESHOLD_UNLEARNT; WINDOW_COUNT] }
+    }
+
+    /// The threshold of a signed score's direction.
+    #[must_use]
+    pub fn of(&self, z: f64, window: usize) -> f64 {
+        if z < 0.0 { self.down[window] } else { self.up[window] }
+    }
+}
+
+/// Return period of one window in days, so that `parent_metrics` metrics together page falsely once in
+/// [`RETURN_DAYS`] at most (Bonferroni over metrics and windows).
+#[must_use]
+pub fn return_period_days(parent_metrics: u32) -> f64 {
+    RETURN_DAYS * f64::from(parent_metrics.max(1)) * WINDOW_COUNT as f64
+}
+
+/// Block maxima of the scores of a replayed past.
+#[derive(Debug, Clone, Default)]
+pub struct BlockMaxima {
+    block: Option<i64>,
+    current: [[f64; WINDOW_COUNT]; 2],
+    down: [Vec<f64>; WINDOW_COUNT],
+    up: [Vec<f64>; WINDOW_COUNT],
+}
+
+impl BlockMaxima {
+    /// Takes the next minute of the replay.
+    pub fn add(&mut self, score: &Score) {
+        let block = score.minute.div_euclid(BLOCK_MINUTES);
+        if self.block != Some(block) {
+            self.close_block();
+            self.block = Some(block);
+        }
+        for (window, z) in score.z.iter().enumerate() {
+            let side = usize::from(*z > 0.0);
+            self.current[side][window] = self.current[side][window].max(z.abs());
+        }
+    }
+
+    fn close_block(&mut self) {
+        if self.block.take().is_some() {
+            for window in 0..WINDOW_COUNT {
+                self.down[window].push(self.current[0][window]);
+                self.up[window].push(self.current[1][window]);
+            }
+        }
+        self.current = Default::default();
+    }
+
+    /// The thresholds for a return period of each window.
+    #[must_use]
+    pub fn thresholds(mut self, return_days: f64) -> Thresholds {
+        self.close_block();
+        let blocks = return_days * BLOCKS_PER_DAY;
+        let learn = |maxima: &mut Vec<f64>| {
+            let replayed = maxima.len() as f64 / BLOCKS_PER_DAY;
+            let least = if replayed < FULL_REPLAY_DAYS as f64 { THRESHOLD_UNLEARNT } else { THRESHOLD_MIN };
+            tail_quantile(maxima, blocks).max(least)
+        };
+        let mut thresholds = Thresholds::unlearnt();
+        for window in 0..WINDOW_COUNT {
+            thresholds.down[window] = learn(&mut self.down[window]);
+            thresholds.up[window] = learn(&mut self.up[window]);
+        }
+        thresholds
+    }
+}
+
+/// The level that a block maximum exceeds once in `blocks` blocks: `q80 + scale ln(.2 blocks)` with
+/// `scale = (q95 - q80) / ln 4`. 0 for no maxima.
+#[must_use]
+pub fn tail_quantile(maxima: &mut [f64], blocks: f64) -> f64 {
+    if maxima.is_empty() {
+        return 0.0;
+    }
+    let (q80, q95) = (quantile(maxima, 0.80), quantile(maxima, 0.95));
+    let scale = ((q95 - q80) / 4_f64.ln()).max(TAIL_SCALE_MIN);
+    q80 + scale * (0.2 * blocks).ln().max(0.0)
+}

@@ -1,0 +1,123 @@
+import { queryOptions } from '@tanstack/react-query'
+import type { Change, OffAction } from './changes'
+import { get, send } from './client'
+
+/** A piece of the sentence; with `change` it names the suspect and links to its line. */
+export interface SentencePart {
+  text: string
+  change?: string
+}
+
+/** One candidate cause, with its share of the evidence. */
+export interface Suspect {
+  change: Change
+  share: number
+  timing_bits: number
+  prior: number
+  wording: string
+}
+
+/** One delivery of the page to a channel. */
+export interface Delivery {
+  channel: string
+  type: string
+  state: 'pending' | 'delivered' | 'failed'
+  attempts: number
+  last_error: string | null
+  delivered_at: string | null
+}
+
+/** An incident of one metric: what was expected, what was seen, since when, and why probably. */
+export interface Alert {
+  id: string
+  metric: string
+  slice: string | null
+  environment: string | null
+  unit: string
+  direction: 'down' | 'up' | 'both'
+  state: 'firing' | 'acknowledged' | 'resolved'
+  paged_at: string
+  onset: string
+  onset_from: string | null
+  onset_to: string | null
+  resolved_at: string | null
+  expected_per_minute: number | null
+  seen_per_minute: number | null
+  deficit_per_minute: number | null
+  missed: number | null
+  missed_low: number | null
+  missed_high: number | null
+  budget_share: number | null
+  score: number | null
+  window_minutes: number | null
+  sources: string[]
+  sentence: string
+  sentence_parts: SentencePart[]
+  suspects: Suspect[]
+  unknown_share: number | null
+  off: OffAction | null
+  acknowledged_by: string | null
+  acknowledged_at: string | null
+  feedback: 'true' | 'false' | { verdict: 'true' | 'false' } | null
+  links: { console: string | null; runbook: string | null } | null
+  notifications: Delivery[]
+}
+
+/** Nothing is sent for this metric until then. */
+export interface Silence {
+  id: string
+  metric: string
+  until: string
+  actor: string | null
+  reason: string | null
+}
+
+const REFRESH_MS = 5_000
+
+/** Alerts, newest first: those that are open, or all the server remembers. */
+export const alertsQuery = (state: 'open' | 'all') =>
+  queryOptions({
+    queryKey: ['alerts', state],
+    queryFn: async ({ signal }) =>
+      (await get<{ alerts: Alert[] }>('/alerts', { state }, signal)).alerts,
+    refetchInterval: REFRESH_MS,
+  })
+
+/** One alert, open or not. */
+export const alertQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['alert', id],
+    queryFn: ({ signal }) => get<Alert>(`/alerts/${encodeURIComponent(id)}`, {}, signal),
+    refetchInterval: REFRESH_MS,
+  })
+
+/** Silences that hold now or later. */
+export const silencesQuery = queryOptions({
+  queryKey: ['silences'],
+  queryFn: async ({ signal }) =>
+    (await get<{ silences: Silence[] }>('/silences', {}, signal)).silences,
+  refetchInterval: REFRESH_MS * 3,
+})
+
+/** The person has seen it: the page does not escalate. */
+export const acknowledge = (id: string, actor: string, note: string) =>
+  send<Alert>('POST', `/alerts/${encodeURIComponent(id)}/acknowledge`, { actor, note })
+
+/** Was it a true alert? Stored, and used to tune the rule. */
+export const giveFeedback = (id: string, verdict: 'true' | 'false', actor: string) =>
+  send<Alert>('POST', `/alerts/${encodeURIComponent(id)}/feedback`, { verdict, actor, note: '' })
+
+/** Sends nothing for the metric until `until`. */
+export const silence = (metric: string, until: string, actor: string, reason: string) =>
+  send<Silence>('POST', '/silences', { metric, until, actor, reason })
+
+/** Ends a silence now. */
+export const endSilence = (id: string) =>
+  send<undefined>('DELETE', `/silences/${encodeURIComponent(id)}`)
+
+/** The verdict somebody gave, however the server spells it. */
+export function verdictOf(alert: Alert): 'true' | 'false' | null {
+  const { feedback } = alert
+  if (feedback === null || feedback === undefined) return null
+  return typeof feedback === 'string' ? feedback : feedback.verdict
+}

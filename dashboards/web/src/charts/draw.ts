@@ -1,0 +1,159 @@
+/** What uPlot does not draw itself: spans, the missing area, change lines. Runs inside its drawing hooks. */
+
+import type uPlot from 'uplot'
+import { canvasFont, token } from './colours'
+import { lookOf, type Mark } from './kinds'
+import type { ChartSpec } from './spec'
+
+/** Canvas pixels of a time and of a value. */
+const xOf = (plot: uPlot, ms: number) => plot.valToPos(ms / 1_000, 'x', true)
+const yOf = (plot: uPlot, value: number) => plot.valToPos(value, 'y', true)
+
+function clipped(plot: uPlot, draw: (context: CanvasRenderingContext2D) => void): void {
+  const { ctx, bbox } = plot
+  ctx.save()
+  ctx.beginPath()
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
+  ctx.clip()
+  draw(ctx)
+  ctx.restore()
+}
+
+/** Tints the time of the alert and hatches maintenance windows. */
+export function drawSpans(plot: uPlot, spec: ChartSpec): void {
+  clipped(plot, (context) => {
+    const { top, height } = plot.bbox
+    if (spec.deficit) {
+      const left = xOf(plot, spec.deficit.fromMs)
+      context.fillStyle = token('--alert-tint')
+      context.fillRect(left, top, xOf(plot, spec.deficit.toMs) - left, height)
+    }
+    for (const mark of spec.marks) {
+      if (mark.endMs === null) continue
+      const left = xOf(plot, mark.timeMs)
+      hatch(
+        context,
+        left,
+        top,
+        xOf(plot, mark.endMs) - left,
+        height,
+        token(lookOf(mark.kind).token),
+      )
+    }
+  })
+}
+
+function hatch(
+  context: CanvasRenderingContext2D,
+  left: number,
+  top: number,
+  width: number,
+  height: number,
+  colour: string,
+): void {
+  const step = 9 * devicePixelRatio
+  context.save()
+  context.beginPath()
+  context.rect(left, top, width, height)
+  context.clip()
+  context.strokeStyle = colour
+  context.globalAlpha = 0.35
+  context.lineWidth = devicePixelRatio
+  context.beginPath()
+  for (let x = left - height; x < left + width; x += step) {
+    context.moveTo(x, top + height)
+    context.lineTo(x + height, top)
+  }
+  context.stroke()
+  context.restore()
+}
+
+/** Fills what is missing between the expected and the seen line. */
+export function drawDeficit(plot: uPlot, spec: ChartSpec): void {
+  const { deficit, timesMs } = spec
+  if (!deficit) return
+  const seen = spec.lines[deficit.seen]?.values
+  const expected = spec.lines[deficit.expected]?.values
+  if (!seen || !expected) return
+  clipped(plot, (context) => {
+    context.fillStyle = token('--deficit-fill')
+    for (let at = 0; at + 1 < timesMs.length; at += 1) {
+      const next = at + 1
+      if (timesMs[at]! < deficit.fromMs || timesMs[next]! > deficit.toMs) continue
+      const missing = [expected[at]! - seen[at]!, expected[next]! - seen[next]!]
+      // NaN fails both tests: nothing is drawn where nothing is known.
+      const down = missing[0]! >= 0 && missing[1]! >= 0
+      const up = missing[0]! <= 0 && missing[1]! <= 0
+      if (deficit.direction === 'down' ? !down : deficit.direction === 'up' ? !up : !(down || up))
+        continue
+      context.beginPath()
+      context.moveTo(xOf(plot, timesMs[at]!), yOf(plot, expected[at]!))
+      context.lineTo(xOf(plot, timesMs[next]!), yOf(plot, expected[next]!))
+      context.lineTo(xOf(plot, timesMs[next]!), yOf(plot, seen[next]!))
+      context.lineTo(xOf(plot, timesMs[at]!), yOf(plot, seen[at]!))
+      context.fill()
+    }
+  })
+}
+
+/** Writes "37 fewer" beside the missing area, below the lowest seen point (above the highest when up). */
+export function drawDeficitLabel(plot: uPlot, spec: ChartSpec): void {
+  const { deficit, timesMs } = spec
+  const seen = deficit ? spec.lines[deficit.seen]?.values : undefined
+  if (!deficit || !seen || deficit.label === '') return
+  const up = deficit.direction === 'up'
+  let edge = Number.NaN
+  for (let at = 0; at < timesMs.length; at += 1) {
+    if (timesMs[at]! < deficit.fromMs || timesMs[at]! > deficit.toMs) continue
+    const value = seen[at]!
+    if (Number.isNaN(edge) || (up ? value > edge : value < edge)) edge = value
+  }
+  if (Number.isNaN(edge)) return
+  const { ctx, bbox } = plot
+  const ratio = devicePixelRatio
+  ctx.save()
+  ctx.font = canvasFont(12.5 * ratio).replace(/^/, '600 ')
+  ctx.fillStyle = token('--danger-text')
+  ctx.textBaseline = up ? 'bottom' : 'top'
+  ctx.textAlign = 'right'
+  const half = ctx.measureText(deficit.label).width
+  const right = Math.min(xOf(plot, deficit.toMs), bbox.left + bbox.width) - 2 * ratio
+  const x = Math.max(right, bbox.left + half + 4 * ratio)
+  const wanted = yOf(plot, edge) + (up ? -8 : 8) * ratio
+  const bottom = bbox.top + bbox.height - 16 * ratio
+  ctx.fillText(deficit.label, x, Math.min(Math.max(wanted, bbox.top + 16 * ratio), bottom))
+  ctx.restore()
+}
+
+/** Draws change lines from `overhang` pixels above the plot to its floor; an inferred one is hollow. */
+export function drawMarks(plot: uPlot, marks: readonly Mark[], overhang: number): void {
+  const { ctx, bbox } = plot
+  const ratio = devicePixelRatio
+  const min = plot.scales['x']!.min ?? 0
+  const max = plot.scales['x']!.max ?? 0
+  const background = token('--surface')
+  ctx.save()
+  for (const mark of [...marks].sort((a, b) => lookOf(a.kind).rank - lookOf(b.kind).rank)) {
+    const second = mark.timeMs / 1_000
+    if (second < min || second > max) continue
+    const look = lookOf(mark.kind)
+    const x = Math.round(xOf(plot, mark.timeMs))
+    const line = (colour: string, width: number, dash: number[]) => {
+      ctx.strokeStyle = colour
+      ctx.lineWidth = width * ratio
+      ctx.setLineDash(dash.map((length) => length * ratio))
+      ctx.beginPath()
+      ctx.moveTo(x, bbox.top - overhang * ratio)
+      ctx.lineTo(x, bbox.top + bbox.height)
+      ctx.stroke()
+    }
+    const width = look.width + (mark.suspect ? 0.5 : 0)
+    if (mark.inferred) {
+      line(token(look.token), width + 2.2, look.dash)
+      line(background, width, [])
+    } else {
+      line(token(look.token), width, look.dash)
+    }
+  }
+  ctx.restore()
+}

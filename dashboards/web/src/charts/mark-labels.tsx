@@ -1,0 +1,83 @@
+import { Popover } from '@base-ui/react/popover'
+import { useMemo, type ReactNode } from 'react'
+import { formatDayMinute, zoneName, type Zone } from '../time/format'
+import { textWidth } from './colours'
+import { lookOf, type Mark } from './kinds'
+import { placeLabels, type Label } from './labels'
+import { LABEL_STRIP, type Geometry } from './plot'
+
+const FONT = '600 12px "Inter Variable", Inter, sans-serif'
+/** Padding and border of a label. */
+const PADDING = 18
+const WIDTH_MAX = 210
+
+interface Props {
+  marks: readonly Mark[]
+  geometry: Geometry
+  zone: Zone
+  detail: (mark: Mark) => ReactNode
+}
+
+/** Buttons over the change lines, in the order of time: reachable by Tab, each opens what is known of the change. */
+export function MarkLabels({ marks, geometry, zone, detail }: Props) {
+  const labels = useMemo(() => {
+    const span = geometry.toMs - geometry.fromMs
+    const placed = marks
+      .filter((mark) => mark.timeMs >= geometry.fromMs && mark.timeMs <= geometry.toMs)
+      .map((mark) => ({ mark, x: ((mark.timeMs - geometry.fromMs) / span) * geometry.width }))
+    return placeLabels(placed, geometry.width, (text) => textWidth(text, FONT) + PADDING, WIDTH_MAX)
+  }, [marks, geometry])
+  return (
+    <div
+      className="mark-labels"
+      role="group"
+      aria-label="Changes on the chart"
+      style={{ left: geometry.left, width: geometry.width, height: LABEL_STRIP }}
+    >
+      {labels.map((label) => (
+        <MarkLabel key={label.lead.id} label={label} zone={zone} detail={detail} />
+      ))}
+    </div>
+  )
+}
+
+function MarkLabel({
+  label,
+  zone,
+  detail,
+}: {
+  label: Label
+  zone: Zone
+  detail: (mark: Mark) => ReactNode
+}) {
+  const look = lookOf(label.lead.kind)
+  const classes = ['mark-label', `is-${look.name}`]
+  if (label.lead.inferred) classes.push('is-inferred')
+  if (label.lead.suspect) classes.push('is-suspect')
+  const time = formatDayMinute(label.lead.timeMs, zone, label.lead.timeMs)
+  return (
+    <Popover.Root>
+      <Popover.Trigger
+        className={classes.join(' ')}
+        style={{ left: label.left, width: label.width }}
+        data-marks={label.marks.map((mark) => mark.id).join(' ')}
+        data-kind={label.lead.kind}
+        title={label.marks.map((mark) => mark.label).join('\n')}
+        aria-label={`${look.name} ${label.text}, ${time} ${zoneName(zone, label.lead.timeMs)}${label.lead.inferred ? ', inferred' : ''}`}
+      >
+        <span>{label.text}</span>
+      </Popover.Trigger>
+      <Popover.Portal>
+        <Popover.Positioner sideOffset={8} collisionPadding={8} className="layer">
+          <Popover.Popup className="popup mark-popup" aria-label="Changes">
+            {label.marks.map((mark) => (
+              <div key={mark.id} className="mark-detail">
+                {detail(mark)}
+              </div>
+            ))}
+          </Popover.Popup>
+        </Popover.Positioner>
+      </Popover.Portal>
+    </Popover.Root>
+  )
+}

@@ -1,0 +1,157 @@
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { BellOff, Check, ExternalLink } from 'lucide-react'
+import { useState } from 'react'
+import { endSilence, silencesQuery, verdictOf, type Alert } from '../api/alerts'
+import { useShortcuts } from '../app/shortcuts'
+import { SafeLink } from '../changes/change-detail'
+import { Button } from '../controls/button'
+import { say } from '../controls/toast'
+import { formatDayMinute, zoneName, type Zone } from '../time/format'
+import { AcknowledgeDialog, SilenceDialog } from './alert-dialogs'
+import { alertMeta } from './alert-meta'
+import { Feedback } from './feedback'
+
+interface Props {
+  alert: Alert
+  zone: Zone
+  onSuspect: (changeId: string) => void
+}
+
+/** What happened, since when, why probably, and what a person can do about it. */
+export function AlertStrip({ alert, zone, onSuspect }: Props) {
+  const [dialog, setDialog] = useState<'acknowledge' | 'silence' | null>(null)
+  const open = alert.state !== 'resolved'
+  const suspect = alert.sentence_parts.find((part) => part.change)?.change
+  useShortcuts({
+    a: () => open && alert.state !== 'acknowledged' && setDialog('acknowledge'),
+    m: () => open && setDialog('silence'),
+    o: () => suspect && onSuspect(suspect),
+  })
+  const failed = alert.notifications.filter((delivery) => delivery.state === 'failed')
+  return (
+    <>
+      {failed.length > 0 && (
+        <div className="strip is-delivery" role="alert">
+          <strong>
+            The page did not reach {[...new Set(failed.map((one) => one.channel))].join(', ')}.
+          </strong>{' '}
+          {failed[0]?.last_error}
+        </div>
+      )}
+      <section className={`strip is-${alert.state}`} aria-label="Alert" data-alert={alert.id}>
+        <div className="strip-text">
+          <Sentence alert={alert} onSuspect={onSuspect} />
+          <p className="strip-meta">{alertMeta(alert, zone, Date.now()).join(' · ')}</p>
+          {alert.links?.runbook && (
+            <p className="strip-meta">
+              <ExternalLink size={13} aria-hidden="true" />{' '}
+              <SafeLink url={alert.links.runbook} label="runbook" />
+            </p>
+          )}
+        </div>
+        <div className="strip-actions">
+          {open ? (
+            <>
+              {alert.state === 'acknowledged' ? (
+                <span className="strip-state">
+                  <Check size={15} aria-hidden="true" /> {acknowledgedText(alert, zone)}
+                </span>
+              ) : (
+                <Button onClick={() => setDialog('acknowledge')}>
+                  <Check size={15} aria-hidden="true" /> Acknowledge
+                </Button>
+              )}
+              <SilenceButton alert={alert} zone={zone} onOpen={() => setDialog('silence')} />
+            </>
+          ) : (
+            <span className="strip-state">Resolved {resolvedText(alert, zone)}</span>
+          )}
+          {(!open || verdictOf(alert) !== null) && <Feedback alert={alert} />}
+        </div>
+      </section>
+      {dialog === 'acknowledge' && (
+        <AcknowledgeDialog alert={alert} onClose={() => setDialog(null)} />
+      )}
+      {dialog === 'silence' && (
+        <SilenceDialog metric={alert.metric} zone={zone} onClose={() => setDialog(null)} />
+      )}
+    </>
+  )
+}
+
+/** The sentence with its first statement strong and the suspect in yellow, a link to its line. */
+function Sentence({ alert, onSuspect }: { alert: Alert; onSuspect: (changeId: string) => void }) {
+  const parts = alert.sentence_parts.length > 0 ? alert.sentence_parts : [{ text: alert.sentence }]
+  return (
+    <p className="sentence">
+      {parts.map((part, index) => {
+        const { change } = part
+        if (change !== undefined) {
+          return (
+            <a
+              key={index}
+              className="suspect-link"
+              href={`#change-${change}`}
+              onClick={(event) => {
+                event.preventDefault()
+                onSuspect(change)
+              }}
+            >
+              {part.text}
+            </a>
+          )
+        }
+        return index === 0 ? (
+          <strong key={index}>{part.text}</strong>
+        ) : (
+          <span key={index}>{part.text}</span>
+        )
+      })}
+    </p>
+  )
+}
+
+function SilenceButton({ alert, zone, onOpen }: { alert: Alert; zone: Zone; onOpen: () => void }) {
+  const queries = useQueryClient()
+  const silences = useQuery(silencesQuery).data ?? []
+  const held = silences.find(
+    (one) => one.metric === alert.metric && Date.parse(one.until) > Date.now(),
+  )
+  const end = useMutation({
+    mutationFn: endSilence,
+    onSuccess: () => say('Silence ended'),
+    onError: (error) => say(error.message, 'danger'),
+    onSettled: () => queries.invalidateQueries({ queryKey: ['silences'] }),
+  })
+  if (held) {
+    const until = Date.parse(held.until)
+    return (
+      <Button
+        onClick={() => end.mutate(held.id)}
+        disabled={end.isPending}
+        title={held.reason ?? ''}
+      >
+        <BellOff size={15} aria-hidden="true" /> Silent until {formatDayMinute(until, zone, until)}{' '}
+        · end
+      </Button>
+    )
+  }
+  return (
+    <Button onClick={onOpen}>
+      <BellOff size={15} aria-hidden="true" /> Silence
+    </Button>
+  )
+}
+
+function acknowledgedText(alert: Alert, zone: Zone): string {
+  const who = alert.acknowledged_by ?? 'somebody'
+  if (alert.acknowledged_at === null) return `Acknowledged by ${who}`
+  const ms = Date.parse(alert.acknowledged_at)
+  return `Acknowledged by ${who}, ${formatDayMinute(ms, zone, ms)} ${zoneName(zone, ms)}`
+}
+
+function resolvedText(alert: Alert, zone: Zone): string {
+  if (alert.resolved_at === null) return ''
+  const ms = Date.parse(alert.resolved_at)
+  return `${formatDayMinute(ms, zone, ms)} ${zoneName(zone, ms)}`
+}

@@ -1,0 +1,141 @@
+import type { Alert, Delivery, Suspect } from '../api/alerts'
+import { KindSwatch, OffText } from '../changes/change-detail'
+import {
+  formatMinute,
+  formatNumber,
+  formatSecond,
+  formatShare,
+  zoneName,
+  type Zone,
+} from '../time/format'
+
+interface Props {
+  alert: Alert
+  zone: Zone
+  onSuspect: (changeId: string) => void
+}
+
+/** Changes that may have caused it, ranked by their share of the evidence; unknown cause is always one of them. */
+export function Suspects({ alert, zone, onSuspect }: Props) {
+  const onsetMs = Date.parse(alert.onset)
+  return (
+    <section className="side-panel" aria-label="Suspects">
+      <h2>
+        Suspects since {formatMinute(onsetMs, zone)} {zoneName(zone, onsetMs)}
+      </h2>
+      {onsetSpread(alert, zone) !== '' && <p className="muted">{onsetSpread(alert, zone)}</p>}
+      <ol className="suspects">
+        {alert.suspects.map((suspect) => (
+          <SuspectRow
+            key={suspect.change.id}
+            suspect={suspect}
+            onsetMs={onsetMs}
+            onSelect={() => onSuspect(suspect.change.id)}
+          />
+        ))}
+        {alert.unknown_share !== null && (
+          <li className="suspect">
+            <div className="suspect-head">
+              <span className="suspect-name is-unknown">unknown cause</span>
+              <b>{formatShare(alert.unknown_share)}</b>
+            </div>
+            <Bar share={alert.unknown_share} tone="unknown" />
+          </li>
+        )}
+      </ol>
+      {alert.off && <OffText off={alert.off} />}
+      <Deliveries deliveries={alert.notifications} zone={zone} />
+    </section>
+  )
+}
+
+function onsetSpread(alert: Alert, zone: Zone): string {
+  if (alert.onset_from === null || alert.onset_to === null) return ''
+  const from = formatMinute(Date.parse(alert.onset_from), zone)
+  const to = formatMinute(Date.parse(alert.onset_to), zone)
+  return from === to ? '' : `It began between ${from} and ${to}.`
+}
+
+function SuspectRow({
+  suspect,
+  onsetMs,
+  onSelect,
+}: {
+  suspect: Suspect
+  onsetMs: number
+  onSelect: () => void
+}) {
+  const { change } = suspect
+  const activation = change.kind === 'experiment' || change.kind === 'flag'
+  return (
+    <li className="suspect">
+      <div className="suspect-head">
+        <button type="button" className="suspect-name" onClick={onSelect} title={change.title}>
+          <KindSwatch kind={change.kind} inferred={change.inferred} />
+          <span>{change.title}</span>
+        </button>
+        <b>{formatShare(suspect.share)}</b>
+      </div>
+      <Bar share={suspect.share} tone={activation ? 'activation' : 'other'} />
+      <p className="suspect-why">
+        {[
+          suspect.wording,
+          lagText(Date.parse(change.time), onsetMs),
+          `timing ${signed(suspect.timing_bits)} bits`,
+          change.actor ? `by ${change.actor}` : '',
+        ]
+          .filter(Boolean)
+          .join(' · ')}
+      </p>
+    </li>
+  )
+}
+
+function Bar({ share, tone }: { share: number; tone: 'activation' | 'other' | 'unknown' }) {
+  return (
+    <div className={`share-bar is-${tone}`} aria-hidden="true">
+      <i style={{ width: `${Math.min(100, Math.max(0, share * 100))}%` }} />
+    </div>
+  )
+}
+
+const signed = (bits: number) =>
+  `${bits < 0 ? '−' : '+'}${formatNumber(Math.abs(Math.round(bits * 10) / 10))}`
+
+/** `in the same minute`, `4 min before`, `2 min after the start`. */
+function lagText(changeMs: number, onsetMs: number): string {
+  const minutes = Math.round((onsetMs - changeMs) / 60_000)
+  if (minutes === 0) return 'in the same minute'
+  return minutes > 0 ? `${minutes} min before` : `${-minutes} min after the start`
+}
+
+const STATE_WORDS = { pending: 'waiting', delivered: 'delivered', failed: 'failed' } as const
+
+function Deliveries({ deliveries, zone }: { deliveries: Delivery[]; zone: Zone }) {
+  return (
+    <div className="deliveries">
+      <h3>Page</h3>
+      {deliveries.length === 0 && (
+        <p className="muted">No channel is configured for this metric.</p>
+      )}
+      <ul>
+        {deliveries.map((one, index) => (
+          <li key={index} className={`delivery is-${one.state}`}>
+            <i aria-hidden="true" />
+            <span>
+              {one.channel} <span className="muted">{one.type}</span>
+            </span>
+            <span className="delivery-state">
+              {STATE_WORDS[one.state] ?? one.state}
+              {one.delivered_at && ` ${formatSecond(Date.parse(one.delivered_at), zone)}`}
+              {one.attempts > 1 && ` · ${one.attempts} attempts`}
+            </span>
+            {one.last_error && one.state !== 'delivered' && (
+              <p className="delivery-error">{one.last_error}</p>
+            )}
+          </li>
+        ))}
+      </ul>
+    </div>
+  )
+}
