@@ -13,8 +13,8 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, FieldRef};
 use ulid::Ulid;
 
-pub(crate) use self::chunk::system_field;
 use self::chunk::{Chunk, SystemText};
+pub(crate) use self::chunk::system_field;
 use crate::{
     DatasetName, FirstSight, HotBatch, Timestamp,
     catalog::{

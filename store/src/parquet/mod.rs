@@ -14,7 +14,10 @@ mod rest;
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use ::parquet::{
-    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
+    arrow::{
+        ArrowWriter,
+        arrow_writer::ArrowWriterOptions,
+    },
     errors::ParquetError,
 };
 use arrow::{
@@ -25,12 +28,9 @@ use arrow::{
 };
 use serde_json::json;
 
-pub(crate) use self::read::{ReadError, read};
 use self::{columns::Columns, order::Place};
-use crate::{
-    HotBatch, Timestamp,
-    catalog::{Catalog, values_tag},
-};
+pub(crate) use self::read::{ReadError, read};
+use crate::{HotBatch, Timestamp, catalog::{Catalog, values_tag}};
 
 /// How files are written.
 #[derive(Debug, Clone, Copy)]
@@ -143,8 +143,7 @@ impl Day<'_> {
         let schema = Arc::new(Schema::new(self.columns.fields()));
         let properties = profile::properties(self.columns, self.batches, self.places, options);
         let writer_options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let mut writer =
-            ArrowWriter::try_new_with_options(out, Arc::clone(&schema), writer_options).map_err(write_error)?;
+        let mut writer = ArrowWriter::try_new_with_options(out, Arc::clone(&schema), writer_options).map_err(write_error)?;
         let bytes: usize = self.batches.iter().map(|batch| batch.get_array_memory_size()).sum();
         let slice_rows = if bytes < LARGE_BYTES { SLICE_ROWS } else { SLICE_ROWS_LARGE };
         let mut counts = self.columns.no_counts();
