@@ -16,6 +16,8 @@ use crate::{
 const GROWTH_PER_WEEK: f64 = 0.01;
 /// Variance over mean of the counts of a minute around its rate.
 const DISPERSION: f64 = 1.15;
+/// Payments per booking that fail on an ordinary day.
+const FAILED_PER_BOOKING: f64 = 0.055;
 /// Minutes of a week.
 const WEEK: f64 = 7.0 * 1440.0;
 
@@ -58,6 +60,8 @@ pub struct Minute {
     pub rate: f64,
     /// Bookings per market, in the order of [`MARKETS`].
     pub bookings: [u32; MARKET_COUNT],
+    /// Payments that fail on an ordinary day: declined cards, rooms sold meanwhile.
+    pub failed_payments: u32,
     /// Share of the rate per market at this minute.
     pub shares: [f64; MARKET_COUNT],
 }
@@ -125,7 +129,8 @@ impl Rates {
         for _ in 0..negative_binomial(rate, &mut random) {
             bookings[pick_market(&shares, random.unit())] += 1;
         }
-        Minute { expected, rate, bookings, shares }
+        let failed_payments = negative_binomial(rate * FAILED_PER_BOOKING, &mut random);
+        Minute { expected, rate, bookings, failed_payments, shares }
     }
 
     fn scale(&self, minute: i64) -> f64 {

@@ -14,7 +14,8 @@ fn rates() -> Rates {
 
 fn story() -> Story {
     let mut story = Story::past(3, NOW - 3 * 1440 * MINUTE, NOW - 80 * MINUTE);
-    story.incident_hour(NOW, None);
+    story.busy_hour(NOW);
+    story.activate(NOW, None);
     story
 }
 

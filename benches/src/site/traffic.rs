@@ -22,8 +22,6 @@ const VISIT_MINUTES_MAX: i64 = 25;
 const LOOKERS_PER_BOOKING: f64 = 2.4;
 /// Share of the visits that only look but get as far as the checkout form.
 const ABANDON_CHECKOUT: f64 = 0.18;
-/// Payments per booking that fail on an ordinary day: declined cards, rooms sold meanwhile.
-const FAILED_PER_BOOKING: f64 = 0.055;
 /// Test visits in staging per booking in production.
 const TESTS_PER_BOOKING: f64 = 0.02;
 
@@ -119,7 +117,7 @@ impl<'a> Traffic<'a> {
         Self { site, rates, waiting: BinaryHeap::new(), next_minute: from, end_minute: end }
     }
 
-    /// Writes the events before `until` (µs since 1970) as NDJSON, in order of time, until about `limit` are written. Nothing
+    /// Writes the events before `until` (µs since 1970) as NDJSON, requests in order of time, until about `limit` are written. Nothing
     /// written means: no more before `until`.
     pub fn write_until(&mut self, story: &Story, until: i64, limit: u32, out: &mut Vec<u8>) -> Written {
         let mut written = Written::default();
@@ -167,7 +165,7 @@ impl<'a> Traffic<'a> {
                 self.plan_visit(minute, Some(market), Ending::Booked, &mut random);
             }
         }
-        for _ in 0..negative_binomial(counts.rate * FAILED_PER_BOOKING, &mut random) {
+        for _ in 0..counts.failed_payments {
             let ending = if random.chance(0.72) { Ending::Declined } else { Ending::SoldOut };
             let market = pick_market(&counts.shares, random.unit());
             self.plan_visit(minute, Some(market), ending, &mut random);

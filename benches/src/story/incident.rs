@@ -29,27 +29,31 @@ static MARGIN: Setting =
     Setting { key: "pricing.margin_floor", service: Service::Api, owner: "pricing-team", from: "0.11", to: "0.12" };
 
 impl Story {
-    /// Adds the hour around the activation at `activation` (µs since 1970). `off_url`, if any, is where a
-    /// `POST {"share": 0}` switches experiment 13 off.
-    ///
-    /// Production, within the hour: two deploys, four config changes, another experiment; the config changes at -2:21 and +1:52 lie
-    /// within three minutes of the activation. Staging gets a deploy 17 s after it, in the same minute as long as the
-    /// activation comes before second 43.
-    pub fn incident_hour(&mut self, activation: i64, off_url: Option<String>) {
-        let at = |minutes: i64, seconds: i64| activation + minutes * MINUTE + seconds * SECOND;
+    /// The earlier part of the busy hour before an activation planned for `planned` (µs since 1970), all in production: two
+    /// deploys (the second ships the code of experiment 13 at 0 %), two config changes, another experiment.
+    pub fn busy_hour(&mut self, planned: i64) {
+        let at = |minutes: i64, seconds: i64| planned + minutes * MINUTE + seconds * SECOND;
         let production = Environment::Production;
-        self.ship(Service::Api, at(-52, -14));
-        self.configure(production, &CACHE_TTL, CACHE_TTL.to, at(-41, -37));
-        let other = if self.share(production, 21, activation) < 0.5 { 0.5 } else { 0.2 };
+        self.ship(Service::Api, at(-47, -14));
+        self.configure(production, &CACHE_TTL, CACHE_TTL.to, at(-39, -37));
+        let other = if self.share(production, 21, planned) < 0.5 { 0.5 } else { 0.2 };
         self.ramp(production, 21, other, at(-33, -5));
         self.ship(Service::Web, at(-27, -12));
         self.configure(production, &CARD_TIMEOUT, CARD_TIMEOUT.to, at(-16, -48));
-        self.configure(production, &IMAGES, IMAGES.to, at(-2, -21));
+    }
 
+    /// The activation itself at `activation` (µs since 1970). `off_url`, if any, is where a `POST {"share": 0}` switches
+    /// experiment 13 off.
+    ///
+    /// Two config changes in production, 2:21 before and 1:52 after, lie within three minutes of it. Staging gets a deploy 17 s
+    /// after it, in the same minute as long as the activation comes before second 43.
+    pub fn activate(&mut self, activation: i64, off_url: Option<String>) {
+        let at = |minutes: i64, seconds: i64| activation + minutes * MINUTE + seconds * SECOND;
+        let production = Environment::Production;
+        self.configure(production, &IMAGES, IMAGES.to, at(-2, -21));
         let body = serde_json::json!({ "share": 0 });
         let off = off_url.map(|url| Off { url, method: "POST", body });
         self.ramp(production, BROKEN_EXPERIMENT, SHARE, activation).off = off;
-
         let next = self.next_release(Service::Web, activation);
         let candidate = Release { version: format!("{}-rc.1", next.version), ..next };
         self.deploy(Environment::Staging, Service::Web, candidate, at(0, 17));

@@ -5,7 +5,8 @@ const DAY: i64 = 24 * 60 * MINUTE;
 
 fn story() -> Story {
     let mut story = Story::past(42, NOW - 10 * DAY, NOW - 80 * MINUTE);
-    story.incident_hour(NOW, Some("http://127.0.0.1:1/experiments/13".to_owned()));
+    story.busy_hour(NOW);
+    story.activate(NOW, Some("http://127.0.0.1:1/experiments/13".to_owned()));
     story
 }
 
@@ -33,6 +34,7 @@ fn the_incident_hides_among_five_other_changes_of_the_hour() {
         ("experiment", Some("13"), Some(0.8))
     );
     assert_eq!(activation.title, "experiment 13 (one-step checkout) \u{2192} 80 %");
+    assert_eq!(serde_json::to_value(activation).unwrap()["off"]["body"], serde_json::json!({"share": 0}));
 }
 
 #[test]

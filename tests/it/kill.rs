@@ -1,0 +1,213 @@
+//! kill -9 at random moments under load: what was acknowledged is there, once.
+//!
+//! `YELLOWLINE_KILLS` sets how often (5; the figure in the README is from 20), `YELLOWLINE_KILL_SEED` replays the moments and
+//! the bodies of a run; which request a kill hits still depends on the machine.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use benches::{client::Connection, random::Random};
+use serde_json::{Value, json};
+
+use crate::server::{DEADLINE, Server};
+
+const CLIENTS: u64 = 8;
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Between two tries of a client, and two looks at the counters: leaves the processors to the server.
+const RETRY_PAUSE: Duration = Duration::from_millis(2);
+
+/// One app: posts batches of events numbered without a gap, each until it is acknowledged, and never one twice by intent.
+struct Client<'a> {
+    number: u64,
+    seed: u64,
+    server: &'a Mutex<SocketAddr>,
+    /// Events acknowledged so far: exactly those numbered below it.
+    acknowledged: &'a AtomicU64,
+    /// Batches that had to be sent more than once.
+    resent: &'a AtomicU64,
+    stop: &'a AtomicBool,
+}
+
+impl Client<'_> {
+    fn run(&self) {
+        let mut random = Random::of(self.seed, 1, self.number);
+        let mut next = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            let count = if random.chance(0.3) { 1 } else { u64::from(random.between(2, 60)) };
+            // Half of the batches carry ids only, half an Idempotency-Key only, so that each is shown to suffice.
+            let by_id = random.chance(0.5);
+            let body = self.body(next, count, by_id, &mut random);
+            let key = (!by_id).then(|| format!("{}-{}-{next}", self.seed, self.number));
+            self.post_until_acknowledged(&body, key.as_deref(), count);
+            next += count;
+            self.acknowledged.store(next, Ordering::SeqCst);
+        }
+    }
+
+    fn body(&self, first: u64, count: u64, by_id: bool, random: &mut Random) -> Vec<u8> {
+        let mut body = Vec::new();
+        for n in first..first + count {
+            let mut event = json!({ "client": self.number, "n": n, "filler": "x".repeat(random.below(900) as usize) });
+            if by_id {
+                event["id"] = format!("{}-{}-{n}", self.seed, self.number).into();
+            }
+            body.extend_from_slice(event.to_string().as_bytes());
+            body.push(b'\n');
+        }
+        body
+    }
+
+    fn post_until_acknowledged(&self, body: &[u8], key: Option<&str>, count: u64) {
+        let begin = Instant::now();
+        let mut headers = vec![("content-type", "application/x-ndjson")];
+        headers.extend(key.map(|key| ("idempotency-key", key)));
+        let mut sent = 0;
+        loop {
+            assert!(begin.elapsed() < DEADLINE, "a batch was not acknowledged for {DEADLINE:?}");
+            let address = *self.server.lock().unwrap();
+            sent += 1;
+            match Connection::new(address, TIMEOUT).send("POST", "/api/v1/events/kill", &headers, body) {
+                Ok(answer) if answer.status == 200 => {
+                    let answer = answer.json();
+                    let taken = answer["accepted"].as_u64().unwrap() + answer["duplicates"].as_u64().unwrap();
+                    assert_eq!(taken, count, "{answer}");
+                    self.resent.fetch_add(u64::from(sent > 1), Ordering::Relaxed);
+                    return;
+                }
+                Ok(answer) => assert!(matches!(answer.status, 429 | 503), "{} {}", answer.status, answer.text()),
+                // Killed under our hands, or not up again yet.
+                Err(_) => {}
+            }
+            std::thread::park_timeout(RETRY_PAUSE);
+        }
+    }
+}
+
+/// Per client: rows, distinct numbers, highest number.
+fn stored(address: SocketAddr) -> Vec<(u64, u64, u64)> {
+    let sql = "SELECT client, count(*), count(DISTINCT n), max(n) FROM kill.events GROUP BY client";
+    let begin = Instant::now();
+    let answer = loop {
+        let answer = Connection::new(address, DEADLINE).post_json("/api/v1/sql", &json!({ "sql": sql })).unwrap();
+        // Recovery is over when the server listens; under load a query may still be refused for a moment.
+        if answer.status != 429 && answer.status != 503 {
+            break answer;
+        }
+        assert!(begin.elapsed() < DEADLINE, "{}", answer.text());
+    };
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let mut found = vec![(0, 0, 0); CLIENTS as usize];
+    for row in answer.json()["rows"].as_array().unwrap() {
+        let number = |column: usize| row[column].as_u64().unwrap();
+        found[number(0) as usize] = (number(1), number(2), number(3) + 1);
+    }
+    found
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
+}
+
+#[test]
+fn acknowledged_events_survive_kill_9_exactly_once() {
+    let kills = setting("YELLOWLINE_KILLS", 5);
+    let seed = setting("YELLOWLINE_KILL_SEED", u64::from(std::process::id()));
+    println!("{kills} kills, seed {seed}: replay with YELLOWLINE_KILL_SEED={seed}");
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random::of(seed, 0, 0);
+    let mut server = Some(Server::start(folder.path()));
+    let address = Mutex::new(address_of(server.as_ref()));
+    let acknowledged: Vec<AtomicU64> = (0..CLIENTS).map(|_| AtomicU64::new(0)).collect();
+    let (resent, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        // Stops the clients also when an assertion below fails, so that the failure is shown and not waited for.
+        let _guard = StopOnDrop(&stop);
+        for (number, acknowledged) in (0..).zip(&acknowledged) {
+            let client = Client { number, seed, server: &address, acknowledged, resent: &resent, stop: &stop };
+            scope.spawn(move || client.run());
+        }
+        for kill in 1..=kills {
+            let before = total(&acknowledged);
+            let end = Instant::now() + Duration::from_millis(u64::from(random.between(150, 2_500)));
+            while Instant::now() < end || total(&acknowledged) == before {
+                std::thread::park_timeout(RETRY_PAUSE);
+            }
+            // Read before the kill: everything counted here was acknowledged by the server that dies.
+            let promised: Vec<u64> = acknowledged.iter().map(|count| count.load(Ordering::SeqCst)).collect();
+            server.take().unwrap().kill();
+            let restarted = Server::start(folder.path());
+            let found = stored(address_of(Some(&restarted)));
+            for (client, (promised, (rows, distinct, _))) in promised.into_iter().zip(found).enumerate() {
+                assert!(
+                    distinct >= promised,
+                    "kill {kill}, client {client}: {promised} acknowledged, {distinct} found"
+                );
+                assert_eq!(rows, distinct, "kill {kill}, client {client}: events stored twice");
+            }
+            *address.lock().unwrap() = address_of(Some(&restarted));
+            server = Some(restarted);
+        }
+        let before = total(&acknowledged);
+        while total(&acknowledged) == before {
+            std::thread::park_timeout(RETRY_PAUSE);
+        }
+    });
+    check_all(&acknowledged, address_of(server.as_ref()), "at the end");
+    server.take().unwrap().kill();
+    let server = Server::start(folder.path());
+    check_all(&acknowledged, address_of(Some(&server)), "after one more kill");
+    server.stop();
+    let server = Server::start(folder.path());
+    check_all(&acknowledged, address_of(Some(&server)), "after a clean restart");
+    let (total, resent) = (total(&acknowledged), resent.into_inner());
+    println!("{total} events acknowledged and queryable, none twice; {resent} batches were sent again");
+    assert!(resent > 0, "no kill hit a request under way: the test shows nothing");
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn total(acknowledged: &[AtomicU64]) -> u64 {
+    acknowledged.iter().map(|count| count.load(Ordering::SeqCst)).sum()
+}
+
+/// Everything acknowledged is there, once, and nothing else.
+fn check_all(acknowledged: &[AtomicU64], address: SocketAddr, when: &str) {
+    for (client, (acknowledged, found)) in acknowledged.iter().zip(stored(address)).enumerate() {
+        let count = acknowledged.load(Ordering::SeqCst);
+        assert_eq!(found, (count, count, count), "client {client} {when}: rows, distinct numbers, highest + 1");
+    }
+}
+
+fn address_of(server: Option<&Server>) -> SocketAddr {
+    server.unwrap().url.strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+/// The answers of a client whose batch had taken effect before the kill: nothing accepted, all duplicates.
+#[test]
+fn a_batch_sent_again_after_a_kill_is_all_duplicates() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = b"{\"id\":\"a\",\"n\":1}\n{\"id\":\"b\",\"n\":2}\n{\"n\":3}\n";
+    let headers = [("content-type", "application/x-ndjson"), ("idempotency-key", "the same")];
+    let send = |server: &Server| -> Value {
+        let mut connection = Connection::new(address_of(Some(server)), TIMEOUT);
+        connection.send("POST", "/api/v1/events/kill", &headers, body).unwrap().json()
+    };
+    let server = Server::start(folder.path());
+    assert_eq!(send(&server)["accepted"], 3);
+    server.kill();
+    let server = Server::start(folder.path());
+    let again = send(&server);
+    assert_eq!((&again["accepted"], &again["duplicates"]), (&json!(0), &json!(3)));
+}
