@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link } from '@tanstack/react-router'
+import { Link, useRouterState } from '@tanstack/react-router'
 import { Bell, ChartSpline, Keyboard, Search } from 'lucide-react'
 import { alertsQuery } from '../api/alerts'
 import { statusQuery } from '../api/schema'
@@ -10,6 +10,10 @@ import { useShellActions } from './shell-actions'
 export function Rail() {
   const open = useQuery(alertsQuery('open')).data?.length ?? 0
   const { openHelp } = useShellActions()
+  const onMetrics = useRouterState({
+    select: ({ location }) =>
+      location.pathname === '/' || location.pathname.startsWith('/metrics/'),
+  })
   return (
     <nav className="rail" aria-label="Pages">
       <Link to="/" className="brand" aria-label="Yellowline, all metrics">
@@ -21,12 +25,7 @@ export function Rail() {
           <Search size={16} aria-hidden="true" />
           <span>Explore</span>
         </Link>
-        <Link
-          to="/"
-          className="rail-link"
-          activeOptions={{ exact: true, includeSearch: false }}
-          activeProps={{ className: 'is-active' }}
-        >
+        <Link to="/" className={onMetrics ? 'rail-link is-active' : 'rail-link'}>
           <ChartSpline size={16} aria-hidden="true" />
           <span>Metrics</span>
         </Link>

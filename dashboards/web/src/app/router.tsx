@@ -82,7 +82,6 @@ export const router = createRouter({
   parseSearch,
   stringifySearch,
   defaultPreload: 'intent',
-  scrollRestoration: true,
   defaultPendingMs: 300,
 })
 

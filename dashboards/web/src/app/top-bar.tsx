@@ -45,13 +45,13 @@ export function TopBar({ title, subtitle, ranged = true }: Props) {
         {subtitle && <div className="top-sub">{subtitle}</div>}
       </div>
       <div className="top-tools">
-        <Button className="jump-button" onClick={openJump}>
+        <Button className="jump-button" aria-label="Jump to… Ctrl K" onClick={openJump}>
           <Search size={15} aria-hidden="true" />
           <span className="wide-only">Jump to…</span>
           <kbd className="wide-only">Ctrl K</kbd>
         </Button>
         {ranged && <RangePicker state={state} />}
-        <Button onClick={copy}>
+        <Button aria-label="Copy link" onClick={copy}>
           <LinkIcon size={15} aria-hidden="true" />
           <span className="wide-only">Copy link</span>
         </Button>

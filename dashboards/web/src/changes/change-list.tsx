@@ -7,7 +7,8 @@ interface Props {
   changes: readonly Change[]
   suspects: ReadonlySet<string>
   zone: Zone
-  onSelect: (change: Change) => void
+  /** Shows the change on the chart; absent where there is none. */
+  onSelect?: (change: Change) => void
 }
 
 /** The change lines of the chart as a list, newest first: the same facts without the picture. */
@@ -28,7 +29,7 @@ export function ChangeList({ changes, suspects, zone, onSelect }: Props) {
   const now = Date.now()
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label="Changes in this range">
-      <table className="rows">
+      <table className="rows change-rows">
         <thead>
           <tr>
             <th scope="col">time</th>
@@ -49,9 +50,13 @@ export function ChangeList({ changes, suspects, zone, onSelect }: Props) {
                 </span>
               </td>
               <td>
-                <button type="button" className="text-button" onClick={() => onSelect(change)}>
-                  {change.title}
-                </button>
+                {onSelect ? (
+                  <button type="button" className="text-button" onClick={() => onSelect(change)}>
+                    {change.title}
+                  </button>
+                ) : (
+                  change.title
+                )}
                 {change.inferred && <span className="tag">inferred</span>}
                 {change.url && (
                   <span className="muted">

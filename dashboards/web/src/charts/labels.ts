@@ -1,4 +1,4 @@
-/** Where the labels of change lines stand: labels that would cover each other are merged to "name +2". */
+/** Where the labels of change lines stand: beside each other while there is room, else merged to "name +2". */
 
 import { strongest, type Mark } from './kinds'
 
@@ -12,59 +12,86 @@ export interface PlacedMark {
 export interface Label {
   lead: Mark
   marks: Mark[]
-  text: string
-  /** Left edge and width of the label; `lineX` is where the lead's line is. */
+  /** Marks it stands for beyond its lead. */
+  more: number
   left: number
   width: number
-  lineX: number
 }
 
 /** Space kept between two labels. */
-const GAP = 6
+const GAP = 5
+/** A label may move aside, but its line stays under it, this far from its edge. */
+const EDGE = 7
 
 interface Group {
-  placed: PlacedMark[]
+  marks: Mark[]
+  lead: Mark
+  lineX: number
+  width: number
 }
 
 /**
- * Merges marks until no two labels overlap. `measure` gives the width of a text with its padding. A merged label
- * takes name and colour of its strongest mark and stands over that mark's line, inside the plot where it can.
+ * Moves labels aside so that none covers another and each still stands on its line; where that cannot be, neighbours
+ * are merged. A merged label takes name and colour of its strongest mark. `measure` gives the width of a label.
  */
 export function placeLabels(
   placed: readonly PlacedMark[],
   plotWidth: number,
-  measure: (text: string) => number,
-  widthMax: number,
+  measure: (text: string, more: number) => number,
 ): Label[] {
-  let groups: Group[] = [...placed].sort((a, b) => a.x - b.x).map((one) => ({ placed: [one] }))
-  let labels = groups.map((group) => labelOf(group, plotWidth, measure, widthMax))
-  for (;;) {
-    const at = labels.findIndex((label, index) => {
-      const next = labels[index + 1]
-      return next !== undefined && label.left + label.width + GAP > next.left
-    })
-    if (at < 0) return labels
-    const merged = { placed: [...groups[at]!.placed, ...groups[at + 1]!.placed] }
-    groups = [...groups.slice(0, at), merged, ...groups.slice(at + 2)]
-    labels = [
-      ...labels.slice(0, at),
-      labelOf(merged, plotWidth, measure, widthMax),
-      ...labels.slice(at + 2),
-    ]
+  const group = (ones: readonly PlacedMark[]): Group => {
+    const marks = ones.map((one) => one.mark)
+    const lead = strongest(marks)!
+    const width = Math.min(measure(lead.label, marks.length - 1), plotWidth)
+    return { marks, lead, lineX: ones.find((one) => one.mark === lead)!.x, width }
   }
+  const members: PlacedMark[][] = []
+  for (const one of [...placed].sort((a, b) => a.x - b.x)) {
+    members.push([one])
+    // Merging moves the group's line: it may now collide with the one before it, too.
+    while (members.length > 1 && crowded(members.map(group), plotWidth)) {
+      const last = members.pop()!
+      members[members.length - 1]!.push(...last)
+    }
+  }
+  return settle(members.map(group), plotWidth)
 }
 
-function labelOf(
-  group: Group,
-  plotWidth: number,
-  measure: (text: string) => number,
-  widthMax: number,
-): Label {
-  const marks = group.placed.map((one) => one.mark)
-  const lead = strongest(marks)!
-  const lineX = group.placed.find((one) => one.mark === lead)!.x
-  const text = marks.length === 1 ? lead.label : `${lead.label} +${marks.length - 1}`
-  const width = Math.min(measure(text), widthMax)
-  const left = Math.max(0, Math.min(lineX - width / 2, plotWidth - width))
-  return { lead, marks, text, left, width, lineX }
+const lowest = (group: Group) => Math.max(0, group.lineX - group.width + EDGE)
+const highest = (group: Group, plotWidth: number) =>
+  Math.max(0, Math.min(plotWidth - group.width, group.lineX - EDGE))
+
+/** True when the last group finds no place even with all before it as far left as they go. */
+function crowded(groups: readonly Group[], plotWidth: number): boolean {
+  let right = Number.NEGATIVE_INFINITY
+  for (const group of groups) {
+    const left = Math.max(Math.min(lowest(group), highest(group, plotWidth)), right + GAP)
+    if (left > highest(group, plotWidth)) return true
+    right = left + group.width
+  }
+  return false
+}
+
+/** Centres each label over its line as far as its neighbours let it. */
+function settle(groups: readonly Group[], plotWidth: number): Label[] {
+  const latest: number[] = []
+  let limit = Number.POSITIVE_INFINITY
+  for (let at = groups.length - 1; at >= 0; at -= 1) {
+    const group = groups[at]!
+    latest[at] = Math.min(highest(group, plotWidth), limit - GAP - group.width)
+    limit = latest[at]!
+  }
+  let right = Number.NEGATIVE_INFINITY
+  return groups.map((group, at) => {
+    const earliest = Math.max(Math.min(lowest(group), highest(group, plotWidth)), right + GAP)
+    const left = Math.max(earliest, Math.min(group.lineX - group.width / 2, latest[at]!))
+    right = left + group.width
+    return {
+      lead: group.lead,
+      marks: group.marks,
+      more: group.marks.length - 1,
+      left,
+      width: group.width,
+    }
+  })
 }

@@ -9,7 +9,12 @@ import { LABEL_STRIP, type Geometry } from './plot'
 const FONT = '600 12px "Inter Variable", Inter, sans-serif'
 /** Padding and border of a label. */
 const PADDING = 18
-const WIDTH_MAX = 210
+/** A label is cut at this width, and at a share of a narrow plot. */
+const WIDTH_MAX = 164
+const WIDTH_MIN = 64
+const PLOT_SHARE = 0.2
+/** Room for " +12". */
+const MORE_PX = 26
 
 interface Props {
   marks: readonly Mark[]
@@ -25,7 +30,13 @@ export function MarkLabels({ marks, geometry, zone, detail }: Props) {
     const placed = marks
       .filter((mark) => mark.timeMs >= geometry.fromMs && mark.timeMs <= geometry.toMs)
       .map((mark) => ({ mark, x: ((mark.timeMs - geometry.fromMs) / span) * geometry.width }))
-    return placeLabels(placed, geometry.width, (text) => textWidth(text, FONT) + PADDING, WIDTH_MAX)
+    const widthMax = Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, geometry.width * PLOT_SHARE))
+    return placeLabels(
+      placed,
+      geometry.width,
+      (text, more) =>
+        Math.min(Math.ceil(textWidth(text, FONT)) + PADDING, widthMax) + (more > 0 ? MORE_PX : 0),
+    )
   }, [marks, geometry])
   return (
     <div
@@ -63,9 +74,10 @@ function MarkLabel({
         data-marks={label.marks.map((mark) => mark.id).join(' ')}
         data-kind={label.lead.kind}
         title={label.marks.map((mark) => mark.label).join('\n')}
-        aria-label={`${look.name} ${label.text}, ${time} ${zoneName(zone, label.lead.timeMs)}${label.lead.inferred ? ', inferred' : ''}`}
+        aria-label={`${label.lead.label}${label.more > 0 ? ` +${label.more}` : ''}, ${look.name}, ${time} ${zoneName(zone, label.lead.timeMs)}${label.lead.inferred ? ', inferred' : ''}`}
       >
-        <span>{label.text}</span>
+        <span>{label.lead.label}</span>
+        {label.more > 0 && <b>+{label.more}</b>}
       </Popover.Trigger>
       <Popover.Portal>
         <Popover.Positioner sideOffset={8} collisionPadding={8} className="layer">

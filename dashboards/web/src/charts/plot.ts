@@ -98,7 +98,6 @@ export function makePlot(
   host: HTMLElement,
   current: () => ChartSpec,
   zone: Zone,
-  height: number,
   events: PlotEvents,
 ): uPlot {
   const spec = current()
@@ -106,7 +105,7 @@ export function makePlot(
   const plot = new uPlot(
     {
       width: Math.max(host.clientWidth, 60),
-      height,
+      height: Math.max(host.clientHeight, 60),
       padding: [LABEL_STRIP, 14, 0, 0],
       legend: { show: false },
       tzDate: (second) =>

@@ -14,6 +14,7 @@ interface Props {
   zone: Zone
   /** Changes with the theme: the plot is made anew, its colours are canvas values. */
   theme: string
+  /** Least height in pixels: the chart fills its place. */
   height: number
   /** What the chart shows, for those who do not see it. */
   label: string
@@ -45,7 +46,7 @@ export function TimeChart(props: Props) {
   useLayoutEffect(() => {
     const element = host.current
     if (!element) return
-    const made = makePlot(element, () => latest.current.spec, zone, height, {
+    const made = makePlot(element, () => latest.current.spec, zone, {
       onGeometry: (next) => setGeometry((old) => (sameGeometry(old, next) ? old : next)),
       onCursor: (index, left) => setCursor(index === null || left < 0 ? null : { index, left }),
       onZoom: (fromMs, toMs) => latest.current.onZoom?.(fromMs, toMs),
@@ -56,8 +57,9 @@ export function TimeChart(props: Props) {
     })
     plot.current = made
     const observer = new ResizeObserver(() => {
-      if (element.clientWidth > 0 && element.clientWidth !== made.width) {
-        made.setSize({ width: element.clientWidth, height })
+      const { clientWidth, clientHeight } = element
+      if (clientWidth > 0 && (clientWidth !== made.width || clientHeight !== made.height)) {
+        made.setSize({ width: clientWidth, height: clientHeight })
       }
     })
     observer.observe(element)
@@ -66,7 +68,7 @@ export function TimeChart(props: Props) {
       made.destroy()
       plot.current = null
     }
-  }, [zone, theme, height, shape])
+  }, [zone, theme, shape])
 
   useEffect(() => {
     plot.current?.setData(plotData(spec))
@@ -78,7 +80,7 @@ export function TimeChart(props: Props) {
   }, [shape, theme])
 
   return (
-    <div className={props.dimmed ? 'chart is-dimmed' : 'chart'} style={{ height }}>
+    <div className={props.dimmed ? 'chart is-dimmed' : 'chart'} style={{ minHeight: height }}>
       <div ref={host} className="chart-canvas" aria-hidden="true" />
       {geometry && <PointSlider {...props} plot={plot} geometry={geometry} cursor={cursor} />}
       {geometry && (

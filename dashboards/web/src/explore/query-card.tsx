@@ -82,13 +82,13 @@ export function QueryCard(props: Props) {
         />
       </Suspense>
       {problem && <Problem problem={problem} text={text} names={props.names} onText={onText} />}
-      <footer className="stats" role="status">
+      <div className="stats" role="status">
         {running ? (
           <Running startedAt={running.startedAt} />
         ) : (
           run && <Cost run={run} zone={zone} />
         )}
-      </footer>
+      </div>
     </section>
   )
 }

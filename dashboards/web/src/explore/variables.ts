@@ -5,7 +5,7 @@ import { stepFor, type Window } from '../time/range'
 import { tokenize } from './tokens'
 
 /** Buckets a chart of `$step` has at most. */
-const BUCKETS_MAX = 240
+const BUCKETS_MAX = 150
 
 interface Edit {
   start: number

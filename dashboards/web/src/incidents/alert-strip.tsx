@@ -1,5 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import { BellOff, Check, ExternalLink } from 'lucide-react'
+import { BellOff, Check } from 'lucide-react'
 import { useState } from 'react'
 import { endSilence, silencesQuery, verdictOf, type Alert } from '../api/alerts'
 import { useShortcuts } from '../app/shortcuts'
@@ -10,6 +10,7 @@ import { formatDayMinute, zoneName, type Zone } from '../time/format'
 import { AcknowledgeDialog, SilenceDialog } from './alert-dialogs'
 import { alertMeta } from './alert-meta'
 import { Feedback } from './feedback'
+import './incidents.css'
 
 interface Props {
   alert: Alert
@@ -41,13 +42,15 @@ export function AlertStrip({ alert, zone, onSuspect }: Props) {
       <section className={`strip is-${alert.state}`} aria-label="Alert" data-alert={alert.id}>
         <div className="strip-text">
           <Sentence alert={alert} onSuspect={onSuspect} />
-          <p className="strip-meta">{alertMeta(alert, zone, Date.now()).join(' · ')}</p>
-          {alert.links?.runbook && (
-            <p className="strip-meta">
-              <ExternalLink size={13} aria-hidden="true" />{' '}
-              <SafeLink url={alert.links.runbook} label="runbook" />
-            </p>
-          )}
+          <p className="strip-meta">
+            {alertMeta(alert, zone, Date.now()).join(' · ')}
+            {alert.links?.runbook && (
+              <>
+                {' · '}
+                <SafeLink url={alert.links.runbook} label="runbook" />
+              </>
+            )}
+          </p>
         </div>
         <div className="strip-actions">
           {open ? (

@@ -123,7 +123,8 @@ function Deliveries({ deliveries, zone }: { deliveries: Delivery[]; zone: Zone }
           <li key={index} className={`delivery is-${one.state}`}>
             <i aria-hidden="true" />
             <span>
-              {one.channel} <span className="muted">{one.type}</span>
+              {one.channel}
+              {one.type !== 'trigger' && <span className="muted"> {one.type}</span>}
             </span>
             <span className="delivery-state">
               {STATE_WORDS[one.state] ?? one.state}

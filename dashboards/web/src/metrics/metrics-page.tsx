@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
+import { alertsQuery } from '../api/alerts'
 import { metricsQuery, pointsQuery, type Metric } from '../api/metrics'
 import { datasetsQuery } from '../api/schema'
 import { TopBar } from '../app/top-bar'
@@ -9,6 +10,7 @@ import { FirstEvent } from '../explore/first-event'
 import { formatNumber } from '../time/format'
 import { resolve, stepFor } from '../time/range'
 import { stateText } from './now-panel'
+import { LatestChanges } from './latest-changes'
 import { Sparkline } from './sparkline'
 import './metrics.css'
 
@@ -21,6 +23,7 @@ const STATE_ORDER = ['firing', 'silent', 'no_data', 'not_trusted', 'learning', '
 export function MetricsPage() {
   const state = useRange()
   const metrics = useQuery(metricsQuery)
+  const alerts = useQuery(alertsQuery('open')).data ?? []
   const sorted = useMemo(
     () =>
       [...(metrics.data ?? [])].sort(
@@ -48,9 +51,15 @@ export function MetricsPage() {
       {metrics.data?.length === 0 && <NoMetrics />}
       <div className="metric-grid">
         {sorted.map((metric) => (
-          <MetricTile key={metric.name} metric={metric} state={state} />
+          <MetricTile
+            key={metric.name}
+            metric={metric}
+            state={state}
+            sentence={alerts.find((alert) => alert.metric === metric.name)?.sentence ?? null}
+          />
         ))}
       </div>
+      {sorted.length > 0 && <LatestChanges state={state} />}
     </>
   )
 }
@@ -63,7 +72,15 @@ function summary(metrics: Metric[]): string {
     : `${firing} of ${metrics.length} outside the band`
 }
 
-function MetricTile({ metric, state }: { metric: Metric; state: RangeState }) {
+function MetricTile({
+  metric,
+  state,
+  sentence,
+}: {
+  metric: Metric
+  state: RangeState
+  sentence: string | null
+}) {
   const points = useQuery(
     pointsQuery(metric.name, undefined, state.key, state.window, {
       stepS: stepFor(state.window(), POINTS_MAX),
@@ -93,7 +110,7 @@ function MetricTile({ metric, state }: { metric: Metric; state: RangeState }) {
         </span>
       </div>
       <Sparkline points={points.data ?? null} window={window} />
-      <p className={`state-line is-${metric.state}`}>{stateText(metric, state.zone)}</p>
+      <p className={`state-line is-${metric.state}`}>{sentence ?? stateText(metric, state.zone)}</p>
     </Link>
   )
 }

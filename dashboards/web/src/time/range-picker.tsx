@@ -13,10 +13,7 @@ export function RangePicker({ state }: { state: RangeState }) {
   const label = rangeLabel(state.range, (ms) => formatDayMinute(ms, state.zone, now), now)
   return (
     <Popover.Root open={open} onOpenChange={setOpen}>
-      <Popover.Trigger
-        className="button range-button"
-        aria-label={`Time range: ${label}, ${zoneName(state.zone)}`}
-      >
+      <Popover.Trigger className="button range-button" aria-description="Time range">
         <span className="range-text">{label}</span>
         <span className="range-zone">{zoneName(state.zone)}</span>
         <ChevronDown size={14} aria-hidden="true" />
