@@ -97,6 +97,13 @@ pub(crate) struct Row {
     pub id_node: NodeId,
 }
 
+impl Row {
+    /// Bytes of the event.
+    pub(crate) fn raw_length(&self) -> usize {
+        self.raw_length
+    }
+}
+
 /// The accepted events of one request, decoded. Values are typed; which column each goes to is settled at insert.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {

@@ -10,7 +10,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-use super::builder::ColumnBuilder;
+use super::builder::{ColumnBuilder, Room};
 use crate::{
     HotBatch, Timestamp,
     catalog::VariantId,
@@ -45,6 +45,9 @@ pub(super) struct Chunk {
     texts: [Option<ColumnBuilder>; 4],
     columns: Vec<Option<ColumnBuilder>>,
     touched: Vec<VariantId>,
+    /// By column, from the chunk before.
+    rooms: Vec<Room>,
+    text_rooms: [Room; 4],
 }
 
 impl Chunk {
@@ -57,25 +60,30 @@ impl Chunk {
     }
 
     pub(super) fn put_system(&mut self, column: SystemText, text: &str) {
-        let builder = self.texts[column as usize].get_or_insert_with(|| ColumnBuilder::new(Kind::Text));
+        let room = self.text_rooms[column as usize];
+        let builder = self.texts[column as usize].get_or_insert_with(|| ColumnBuilder::new(Kind::Text, room));
         builder.put_text(self.rows - 1, text);
     }
 
     #[inline]
     pub(super) fn put(&mut self, variant: VariantId, value: Value, rows: &Rows) {
+        let row = self.rows - 1;
+        match self.columns.get_mut(variant as usize) {
+            Some(Some(builder)) => builder.put(row, value, rows),
+            _ => self.add_column(variant, value.kind()).put(row, value, rows),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_column(&mut self, variant: VariantId, kind: Kind) -> &mut ColumnBuilder {
         let at = variant as usize;
         if self.columns.len() <= at {
             self.columns.resize_with(at + 1, || None);
+            self.rooms.resize(at + 1, Room::default());
         }
-        let column = &mut self.columns[at];
-        let builder = match column {
-            Some(builder) => builder,
-            None => {
-                self.touched.push(variant);
-                column.insert(ColumnBuilder::new(value.kind()))
-            }
-        };
-        builder.put(self.rows - 1, value, rows);
+        self.touched.push(variant);
+        self.columns[at].insert(ColumnBuilder::new(kind, self.rooms[at]))
     }
 
     /// Whether the open row has a value in this column.
@@ -106,7 +114,10 @@ impl Chunk {
         add(system_field("seq"), Arc::new(Int64Array::from(std::mem::take(&mut self.seqs))));
         for (column, name) in SYSTEM_TEXTS {
             let array = match self.texts[column as usize].take() {
-                Some(builder) => builder.finish(rows),
+                Some(builder) => {
+                    self.text_rooms[column as usize] = builder.room();
+                    builder.finish(rows)
+                }
                 None => new_null_array(&DataType::Utf8, rows),
             };
             add(system_field(name), array);
@@ -117,6 +128,7 @@ impl Chunk {
         for variant in std::mem::take(&mut self.touched) {
             if let Some(builder) = self.columns[variant as usize].take() {
                 counts.push((variant, builder.values));
+                self.rooms[variant as usize] = builder.room();
                 add(field(variant), builder.finish(rows));
             }
         }

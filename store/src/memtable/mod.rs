@@ -11,6 +11,7 @@ mod sights;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef};
+use hashbrown::HashSet;
 use ulid::Ulid;
 
 use self::chunk::{Chunk, SystemText};
@@ -65,6 +66,8 @@ pub(crate) struct Memtable {
     frozen_bytes: usize,
     /// Cells of the row at hand whose key is usually nested otherwise.
     unusual: Vec<(VariantId, Value)>,
+    /// Hashes of the values of release dimensions seen since the last flush.
+    familiar: HashSet<u64>,
 }
 
 /// Where the values under one key path go.
@@ -92,6 +95,7 @@ impl Memtable {
             frozen_rows: 0,
             frozen_bytes: 0,
             unusual: Vec::new(),
+            familiar: HashSet::new(),
         }
     }
 
@@ -120,16 +124,10 @@ impl Memtable {
     fn insert_row(&mut self, rows: &Rows, index: usize, place: u64, stamp: &Stamp) {
         let row = rows.row(index);
         self.open.open_row(row.time, stamp.received_at, stamp.first_seq + place);
-        self.open.bytes += rows.raw(index).len();
+        self.open.bytes += row.raw_length();
         let mut needs_source = row.needs_source;
         for Cell { node, value } in rows.cells(index) {
-            let slot = self.slot(*node, *value);
-            let variant = slot.variants[value.kind() as usize];
-            if slot.is_usual {
-                self.open.put(variant, *value, rows);
-            } else {
-                self.unusual.push((variant, *value));
-            }
+            self.put(*node, *value, rows);
         }
         self.insert_time(rows, row, stamp);
         self.insert_id(rows, index, place, stamp);
@@ -146,7 +144,7 @@ impl Memtable {
             self.open.put_system(SystemText::TimeError, error);
         }
         if needs_source {
-            self.open.bytes += rows.raw(index).len();
+            self.open.bytes += row.raw_length();
             self.open.put_system(SystemText::Source, rows.raw_text(index));
         }
     }
@@ -159,7 +157,7 @@ impl Memtable {
             self.spelling = self.catalog.settle_spelling(spelling);
         }
         if spelling.is_none() || spelling != self.spelling || row.time == stamp.received_at {
-            self.put_known(row.time_node, value, rows);
+            self.put(row.time_node, value, rows);
         }
     }
 
@@ -181,33 +179,28 @@ impl Memtable {
             (sent, _) => sent.is_none(),
         };
         if let (false, Some(value)) = (is_given_back, row.sent_id) {
-            self.put_known(row.id_node, value, rows);
+            self.put(row.id_node, value, rows);
         }
     }
 
-    fn put_known(&mut self, node: NodeId, value: Value, rows: &Rows) {
-        let slot = self.slot(node, value);
-        let variant = slot.variants[value.kind() as usize];
-        if slot.is_usual {
+    /// Puts a value into the open row, or, if its key is usually nested otherwise, aside.
+    #[inline]
+    fn put(&mut self, node: NodeId, value: Value, rows: &Rows) {
+        let kind = value.kind() as usize;
+        let (variant, is_usual) = match self.slots.get(node as usize) {
+            Some(slot) if slot.variants[kind] != NONE => (slot.variants[kind], slot.is_usual),
+            _ => self.settle(node, value),
+        };
+        if is_usual {
             self.open.put(variant, value, rows);
         } else {
             self.unusual.push((variant, value));
         }
     }
 
-    /// The slot of a node, with the value's kind settled.
-    #[inline]
-    fn slot(&mut self, node: NodeId, value: Value) -> Slot {
-        if let Some(slot) = self.slots.get(node as usize)
-            && slot.variants[value.kind() as usize] != NONE
-        {
-            return *slot;
-        }
-        self.settle(node, value)
-    }
-
     #[cold]
-    fn settle(&mut self, node: NodeId, value: Value) -> Slot {
+    #[inline(never)]
+    fn settle(&mut self, node: NodeId, value: Value) -> (VariantId, bool) {
         let at = node as usize;
         if self.slots.len() <= at {
             self.slots.resize(at + 1, EMPTY_SLOT);
@@ -217,7 +210,7 @@ impl Memtable {
         slot.variants[value.kind() as usize] = settled.variant;
         slot.is_usual = settled.usual;
         slot.role = Role::of(&self.catalog.trie.read().node(node).name);
-        *slot
+        (settled.variant, settled.usual)
     }
 
     /// Every batch so far, oldest first: a consistent view that later inserts do not change. Closes the open chunk without

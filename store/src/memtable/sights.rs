@@ -1,5 +1,7 @@
 //! First sights among the rows being inserted.
 
+use std::hash::BuildHasher;
+
 use super::{Memtable, Stamp};
 use crate::{
     FirstSight,
@@ -54,6 +56,9 @@ impl Memtable {
         }
         let environment = release.environment.and_then(|(_, value)| text_of(value, rows));
         let service = release.service.and_then(|value| text_of(value, rows));
+        if !self.has_unfamiliar(&release, (environment.as_deref(), service.as_deref()), rows) {
+            return;
+        }
         let catalog = std::sync::Arc::clone(&self.catalog);
         let mut sights = catalog.sights.lock();
         for (role, node, value) in release.dimensions {
@@ -83,6 +88,23 @@ impl Memtable {
                 });
             }
         }
+    }
+}
+
+impl Memtable {
+    /// False if this memtable saw every value of the row in the same environment and service before: the usual case, found
+    /// without the stable, slower hashes of the dataset's memory.
+    fn has_unfamiliar(&mut self, release: &Release, scope: (Option<&str>, Option<&str>), rows: &Rows) -> bool {
+        let scope = self.familiar.hasher().hash_one(scope);
+        let mut found = false;
+        for (_, node, value) in &release.dimensions {
+            let hash = match value {
+                Value::Text(span) => self.familiar.hasher().hash_one((scope, node, rows.text(*span))),
+                value => self.familiar.hasher().hash_one((scope, node, format!("{value:?}"))),
+            };
+            found |= self.familiar.insert(hash);
+        }
+        found
     }
 }
 
