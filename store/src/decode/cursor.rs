@@ -109,7 +109,10 @@ impl<'a> Cursor<'a> {
                     at = self.check_escape(at)?;
                 }
                 Some(control) => {
-                    let message = format!("control character {control:#04x} inside a string at byte {}: write it as an escape", at + 1);
+                    let message = format!(
+                        "control character {control:#04x} inside a string at byte {}: write it as an escape",
+                        at + 1
+                    );
                     return Err(fault("malformed_json", message));
                 }
                 None => {

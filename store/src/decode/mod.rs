@@ -13,8 +13,8 @@ pub(crate) mod scratch;
 pub(crate) mod time;
 mod walk;
 
-pub(crate) use rows::Rows;
 use cursor::{Fault, fault};
+pub(crate) use rows::Rows;
 use scratch::Scratch;
 use walk::{Clock, Walk};
 

@@ -46,7 +46,7 @@ impl Scratch {
     /// Cells to expect in so many bytes, by the last request; memory for them is made at once.
     pub(super) fn cells_in(&self, bytes: usize) -> usize {
         let (cells, of_bytes) = self.density;
-        if of_bytes == 0 { 0 } else { cells.saturating_mul(bytes) / of_bytes + 16 }
+        cells.saturating_mul(bytes).checked_div(of_bytes).unwrap_or(0) + 16
     }
 
     pub(super) fn learn_density(&mut self, cells: usize, bytes: usize) {

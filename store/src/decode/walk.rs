@@ -203,7 +203,9 @@ impl<'a> Walk<'a> {
         }
         self.scratch.entries.retain(|entry| Some(entry.element) != element || !trie.is_within(entry.node, node));
         match trie.node(node).known {
-            Known::Time => (self.row.sent_time, self.row.time_error, self.row.time) = (None, None, self.clock.received_at),
+            Known::Time => {
+                (self.row.sent_time, self.row.time_error, self.row.time) = (None, None, self.clock.received_at)
+            }
             Known::Id => (self.row.sent_id, self.row.id) = (None, None),
             Known::None | Known::Elements => {}
         }
@@ -351,7 +353,9 @@ impl<'a> Walk<'a> {
         let Clock { received_at, past_days_max, ahead_days_max } = self.clock;
         let error = match parsed {
             None => Some(Cow::Borrowed(time::NOT_A_TIME)),
-            Some(parsed) => time::out_of_bounds(parsed.time, received_at, past_days_max, ahead_days_max).map(Cow::Owned),
+            Some(parsed) => {
+                time::out_of_bounds(parsed.time, received_at, past_days_max, ahead_days_max).map(Cow::Owned)
+            }
         };
         match (parsed, error) {
             (Some(parsed), None) => {

@@ -2,9 +2,7 @@
 //! chunk, when the nulls between are filled in at once.
 
 use arrow::{
-    array::{
-        ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder,
-    },
+    array::{ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder},
     datatypes::Field,
 };
 
@@ -157,7 +155,11 @@ impl Typed {
             }
             Self::Texts(builder) => {
                 for item in items {
-                    builder.values().append_option(if let Value::Text(span) = item { Some(rows.text(*span)) } else { None });
+                    builder.values().append_option(if let Value::Text(span) = item {
+                        Some(rows.text(*span))
+                    } else {
+                        None
+                    });
                 }
                 builder.append(true);
             }

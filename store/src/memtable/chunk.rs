@@ -98,7 +98,10 @@ impl Chunk {
     }
 
     /// Closes the chunk: its batch, and the number of values of each column. The chunk is empty afterwards.
-    pub(super) fn finish(&mut self, field: &mut dyn FnMut(VariantId) -> FieldRef) -> Result<(HotBatch, Vec<(VariantId, u64)>), ArrowError> {
+    pub(super) fn finish(
+        &mut self,
+        field: &mut dyn FnMut(VariantId) -> FieldRef,
+    ) -> Result<(HotBatch, Vec<(VariantId, u64)>), ArrowError> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
         let time_min = self.times.iter().copied().min().unwrap_or_default();

@@ -14,8 +14,8 @@ use arrow::datatypes::{Field, FieldRef};
 use hashbrown::HashSet;
 use ulid::Ulid;
 
-use self::chunk::{Chunk, SystemText};
 pub(crate) use self::chunk::system_field;
+use self::chunk::{Chunk, SystemText};
 use crate::{
     DatasetName, FirstSight, HotBatch, Timestamp,
     catalog::{

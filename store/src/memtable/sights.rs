@@ -63,7 +63,8 @@ impl Memtable {
         let mut sights = catalog.sights.lock();
         for (role, node, value) in release.dimensions {
             let is_outranked = matches!(role, Role::Rollout(rank) if Some(rank) != release.rollout);
-            let (Some(dimension), Some(value), false) = (sight::dimension(role), text_of(value, rows), is_outranked) else {
+            let (Some(dimension), Some(value), false) = (sight::dimension(role), text_of(value, rows), is_outranked)
+            else {
                 continue;
             };
             let trie = catalog.trie.read();
