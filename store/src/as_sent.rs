@@ -132,11 +132,11 @@ impl Dataset {
         (batches, tags)
     }
 
-    /// The only row's columns of keys, as `name: JSON`.
-    fn only_row(&mut self) -> Vec<String> {
+    /// The last row's columns of keys, as `physical: JSON`.
+    fn last_row(&mut self) -> Vec<String> {
         let frozen = self.memtable.freeze();
-        assert_eq!(frozen.len(), 1);
-        row_of(&self.catalog.schema(), &frozen[0].batch, frozen[0].batch.num_rows() - 1)
+        let batch = &frozen[frozen.len() - 1].batch;
+        row_of(&self.catalog.schema(), batch, batch.num_rows() - 1)
     }
 }
 

@@ -25,13 +25,15 @@ pub(super) enum SystemText {
     Incarnation,
     Source,
     TimeError,
+    Rest,
 }
 
-const SYSTEM_TEXTS: [(SystemText, &str); 4] = [
+const SYSTEM_TEXTS: [(SystemText, &str); 5] = [
     (SystemText::EventId, "event_id"),
     (SystemText::Incarnation, "_incarnation"),
     (SystemText::Source, "_source"),
     (SystemText::TimeError, "time_error"),
+    (SystemText::Rest, "rest"),
 ];
 
 #[derive(Debug, Default)]
@@ -42,12 +44,12 @@ pub(super) struct Chunk {
     times: Vec<i64>,
     received: Vec<i64>,
     seqs: Vec<i64>,
-    texts: [Option<ColumnBuilder>; 4],
+    texts: [Option<ColumnBuilder>; 5],
     columns: Vec<Option<ColumnBuilder>>,
     touched: Vec<VariantId>,
     /// By column, from the chunk before.
     rooms: Vec<Room>,
-    text_rooms: [Room; 4],
+    text_rooms: [Room; 5],
 }
 
 impl Chunk {
@@ -125,7 +127,6 @@ impl Chunk {
             };
             add(system_field(name), array);
         }
-        add(system_field("rest"), new_null_array(&DataType::Utf8, rows));
         self.touched.sort_unstable();
         let mut counts = Vec::with_capacity(self.touched.len());
         for variant in std::mem::take(&mut self.touched) {

@@ -27,6 +27,7 @@ use crate::{
         rows::{Cell, Row, Value},
         time::Spelling,
     },
+    reassemble::quoted,
 };
 
 /// Rows of a full chunk: what DataFusion takes as one batch.
@@ -66,6 +67,8 @@ pub(crate) struct Memtable {
     frozen_bytes: usize,
     /// Cells of the row at hand whose key is usually nested otherwise.
     unusual: Vec<(VariantId, Value)>,
+    /// Values of the row at hand that have no type.
+    bare: Vec<(NodeId, Value)>,
     /// Hashes of the values of release dimensions seen since the last flush.
     familiar: HashSet<u64>,
 }
@@ -95,6 +98,7 @@ impl Memtable {
             frozen_rows: 0,
             frozen_bytes: 0,
             unusual: Vec::new(),
+            bare: Vec::new(),
             familiar: HashSet::new(),
         }
     }
@@ -127,7 +131,10 @@ impl Memtable {
         self.open.bytes += row.raw_length();
         let mut needs_source = row.needs_source;
         for Cell { node, value } in rows.cells(index) {
-            self.put(*node, *value, rows);
+            match value {
+                Value::Bare(_) => self.bare.push((*node, *value)),
+                _ => self.put(*node, *value, rows),
+            }
         }
         self.insert_time(rows, row, stamp);
         self.insert_id(rows, index, place, stamp);
@@ -139,6 +146,7 @@ impl Memtable {
                 self.open.put(variant, value, rows);
             }
         }
+        needs_source |= !self.insert_rest(rows);
         self.open.put_system(SystemText::Incarnation, &stamp.incarnation);
         if let Some(error) = &row.time_error {
             self.open.put_system(SystemText::TimeError, error);
@@ -147,6 +155,26 @@ impl Memtable {
             self.open.bytes += row.raw_length();
             self.open.put_system(SystemText::Source, rows.raw_text(index));
         }
+    }
+
+    /// Puts the values without a column into `rest`. False if one's name does not tell its nesting.
+    fn insert_rest(&mut self, rows: &Rows) -> bool {
+        let mut told = true;
+        let mut rest = String::new();
+        for (node, value) in std::mem::take(&mut self.bare) {
+            told &= self.catalog.is_told_by_name(node);
+            if let (true, Value::Bare(span)) = (told, value) {
+                rest.push(if rest.is_empty() { '{' } else { ',' });
+                rest.push_str(&quoted(&self.catalog.trie.read().node(node).name));
+                rest.push(':');
+                rest.push_str(rows.text(span));
+            }
+        }
+        if told && !rest.is_empty() {
+            rest.push('}');
+            self.open.put_system(SystemText::Rest, &rest);
+        }
+        told
     }
 
     /// Keeps the sent time where `time` and the dataset's usual spelling do not give it back. A `time` equal to

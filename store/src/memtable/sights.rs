@@ -46,7 +46,8 @@ impl Memtable {
     pub(super) fn find_first_sights(&mut self, rows: &Rows, index: usize, stamp: &Stamp, found: &mut Vec<FirstSight>) {
         let mut release = Release::default();
         for Cell { node, value } in rows.cells(index) {
-            let role = self.slots[*node as usize].role;
+            // a value without a column may have no slot
+            let role = self.slots.get(*node as usize).map_or(Role::None, |slot| slot.role);
             if role != Role::None {
                 release.add(role, *node, *value);
             }
@@ -116,6 +117,6 @@ fn text_of(value: Value, rows: &Rows) -> Option<std::borrow::Cow<'_, str>> {
         Value::Int(value) => Some(value.to_string().into()),
         Value::Float(value) => Some(format!("{value:?}").into()),
         Value::Bool(value) => Some(value.to_string().into()),
-        Value::Null | Value::Json(_) | Value::List { .. } => None,
+        Value::Null | Value::Json(_) | Value::Bare(_) | Value::List { .. } => None,
     }
 }
