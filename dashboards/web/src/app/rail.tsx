@@ -64,7 +64,7 @@ function ServerState() {
   const lag = data.ingest_lag_s
   return (
     <div className="server-state">
-      <strong>{[data.environment, `v${data.version}`].filter(Boolean).join(' · ')}</strong>
+      <strong>Yellowline {data.version}</strong>
       <span>
         {formatNumber(Math.round(data.events_per_second * 10) / 10)} events/s
         {lag !== null && lag !== undefined && ` · lag ${lagText(lag)}`}

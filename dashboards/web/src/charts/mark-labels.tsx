@@ -1,5 +1,5 @@
-import { Popover } from '@base-ui/react/popover'
 import { useMemo, type ReactNode } from 'react'
+import { PopoverButton } from '../controls/popover-button'
 import { formatDayMinute, zoneName, type Zone } from '../time/format'
 import { textWidth } from './colours'
 import { lookOf, type Mark } from './kinds'
@@ -67,29 +67,25 @@ function MarkLabel({
   if (label.lead.suspect) classes.push('is-suspect')
   const time = formatDayMinute(label.lead.timeMs, zone, label.lead.timeMs)
   return (
-    <Popover.Root>
-      <Popover.Trigger
-        className={classes.join(' ')}
-        style={{ left: label.left, width: label.width }}
-        data-marks={label.marks.map((mark) => mark.id).join(' ')}
-        data-kind={label.lead.kind}
-        title={label.marks.map((mark) => mark.label).join('\n')}
-        aria-label={`${label.lead.label}${label.more > 0 ? ` +${label.more}` : ''}, ${look.name}, ${time} ${zoneName(zone, label.lead.timeMs)}${label.lead.inferred ? ', inferred' : ''}`}
-      >
-        <span>{label.lead.label}</span>
-        {label.more > 0 && <b>+{label.more}</b>}
-      </Popover.Trigger>
-      <Popover.Portal>
-        <Popover.Positioner sideOffset={8} collisionPadding={8} className="layer">
-          <Popover.Popup className="popup mark-popup" aria-label="Changes">
-            {label.marks.map((mark) => (
-              <div key={mark.id} className="mark-detail">
-                {detail(mark)}
-              </div>
-            ))}
-          </Popover.Popup>
-        </Popover.Positioner>
-      </Popover.Portal>
-    </Popover.Root>
+    <PopoverButton
+      className={classes.join(' ')}
+      style={{ left: label.left, width: label.width }}
+      data-marks={label.marks.map((mark) => mark.id).join(' ')}
+      data-kind={label.lead.kind}
+      title={label.marks.map((mark) => mark.label).join('\n')}
+      aria-label={`${label.lead.label}${label.more > 0 ? ` +${label.more}` : ''}, ${look.name}, ${time} ${zoneName(zone, label.lead.timeMs)}${label.lead.inferred ? ', inferred' : ''}`}
+      popupLabel="Changes"
+      popupClass="mark-popup"
+      content={() =>
+        label.marks.map((mark) => (
+          <div key={mark.id} className="mark-detail">
+            {detail(mark)}
+          </div>
+        ))
+      }
+    >
+      <span>{label.lead.label}</span>
+      {label.more > 0 && <b>+{label.more}</b>}
+    </PopoverButton>
   )
 }
