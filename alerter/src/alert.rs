@@ -192,6 +192,8 @@ pub struct Alert {
     /// When.
     #[serde(default, with = "rfc3339::option")]
     pub acknowledged_at: Option<Timestamp>,
+    /// In their words.
+    pub acknowledge_note: Option<String>,
     /// What a person said of it.
     pub feedback: Option<Feedback>,
     /// Channels told of it.
@@ -347,7 +349,7 @@ pub(crate) mod sample {
 
     pub(crate) fn minute(minute: i64) -> Timestamp {
         // 2026-11-20T14:10Z
-        Timestamp::from_minutes(29_918_770 + minute)
+        Timestamp::from_minutes(29_919_730 + minute)
     }
 
     pub(crate) fn suspect(id: &str, phrase: &str, share: f64, lag_minutes: f64) -> Suspect {
@@ -408,6 +410,7 @@ pub(crate) mod sample {
             runbook: Some("https://wiki.example/bookings".into()),
             acknowledged_by: None,
             acknowledged_at: None,
+            acknowledge_note: None,
             feedback: None,
             channels: vec!["oncall".into()],
             silenced_by: None,

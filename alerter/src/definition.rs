@@ -26,10 +26,14 @@ mod parse;
 
 use std::fmt;
 
+pub(crate) use folder::read_secret;
 pub use folder::{Folder, check};
 pub use parse::{Definitions, parse};
 use query::{Measure, MetricQuery};
 use store::DatasetName;
+
+pub use crate::score::Direction;
+use crate::score::Kind;
 
 /// Something wrong in a definition file, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -50,70 +54,24 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Which way a metric must move to be a problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// Too little is bad: bookings, revenue, conversion.
-    Down,
-    /// Too much is bad: errors, slow requests.
-    Up,
-    /// Either.
-    Both,
-}
-
-impl Direction {
-    /// The word used in files and in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Down => "down",
-            Self::Up => "up",
-            Self::Both => "both",
-        }
+/// The word of a kind of measure, in files and in the API.
+#[must_use]
+pub fn kind_word(measure: &Measure) -> &'static str {
+    match measure {
+        Measure::Count => "count",
+        Measure::Sum { .. } => "sum",
+        Measure::Ratio { .. } => "ratio",
+        Measure::Latency { .. } => "latency",
     }
 }
 
-/// What is measured per minute.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
-    /// Number of events that pass the filter.
-    Count,
-    /// Sum of an SQL expression over them.
-    Sum {
-        /// The expression.
-        value: String,
-    },
-    /// Events that pass the filter among those that pass the denominator's.
-    Ratio {
-        /// Filter of the exposure.
-        denominator: String,
-    },
-    /// Share of events whose value is over a threshold.
-    Latency {
-        /// The measured expression, in milliseconds.
-        value: String,
-        /// The threshold, in milliseconds.
-        threshold_ms: f64,
-    },
-}
-
-impl Kind {
-    /// The word used in files and in the API.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Count => "count",
-            Self::Sum { .. } => "sum",
-            Self::Ratio { .. } => "ratio",
-            Self::Latency { .. } => "latency",
-        }
-    }
-
-    /// True when a minute has an exposure beside its count.
-    #[must_use]
-    pub fn is_share(&self) -> bool {
-        matches!(self, Self::Ratio { .. } | Self::Latency { .. })
+/// The word of a direction, in files and in the API.
+#[must_use]
+pub fn direction_word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Down => "down",
+        Direction::Up => "up",
+        Direction::Both => "both",
     }
 }
 
@@ -130,8 +88,8 @@ pub struct Metric {
     pub dataset: DatasetName,
     /// Only events of this environment; absent means all.
     pub environment: Option<String>,
-    /// What is measured.
-    pub kind: Kind,
+    /// What is measured per minute.
+    pub measure: Measure,
     /// SQL condition over the event.
     pub filter: Option<String>,
     /// Columns whose values are followed as children.
@@ -160,21 +118,23 @@ impl Metric {
     /// The question put to the query stage.
     #[must_use]
     pub fn query(&self) -> MetricQuery {
-        let measure = match &self.kind {
-            Kind::Count => Measure::Count,
-            Kind::Sum { value } => Measure::Sum { value: value.clone() },
-            Kind::Ratio { denominator } => Measure::Ratio { denominator: denominator.clone() },
-            Kind::Latency { value, threshold_ms } => {
-                Measure::Latency { value: value.clone(), threshold_ms: *threshold_ms }
-            }
-        };
         MetricQuery {
             name: self.name.clone(),
             dataset: self.dataset.clone(),
             environment: self.environment.clone(),
-            measure,
+            measure: self.measure.clone(),
             filter: self.filter.clone(),
             slices: self.slices.clone(),
+        }
+    }
+
+    /// How the forecast sees it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self.measure {
+            Measure::Count => Kind::Count,
+            Measure::Sum { .. } => Kind::Sum,
+            Measure::Ratio { .. } | Measure::Latency { .. } => Kind::Ratio,
         }
     }
 
@@ -182,7 +142,7 @@ impl Metric {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         use sha2::Digest as _;
-        let text = format!("{}\u{0}{:?}\u{0}{:?}\u{0}{:?}", self.dataset, self.environment, self.kind, self.filter);
+        let text = format!("{}\u{0}{:?}\u{0}{:?}\u{0}{:?}", self.dataset, self.environment, self.measure, self.filter);
         hex::encode(&sha2::Sha256::digest(text.as_bytes())[..8])
     }
 }

@@ -1,9 +1,6 @@
 //! Counters of this stage as Prometheus text, all named `yellowline_alerter_…`.
 
-use std::{
-    fmt::Write as _,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counted since the process started.
 #[derive(Debug, Default)]
@@ -65,19 +62,19 @@ pub(crate) struct Gauge {
 pub(crate) fn text(counters: &Counters, gauges: &[Gauge]) -> String {
     let mut text = String::new();
     for (name, help, counter) in counters.all() {
-        let value = counter.load(Ordering::Relaxed);
-        drop(write!(
-            text,
-            "# HELP yellowline_alerter_{name} {help}.\n# TYPE yellowline_alerter_{name} counter\nyellowline_alerter_{name} {value}\n"
-        ));
+        text.push_str(&head(name, help, "counter"));
+        text.push_str(&format!("yellowline_alerter_{name} {}\n", counter.load(Ordering::Relaxed)));
     }
     for gauge in gauges {
-        let name = gauge.name;
-        drop(write!(text, "# HELP yellowline_alerter_{name} {}.\n# TYPE yellowline_alerter_{name} gauge\n", gauge.help));
+        text.push_str(&head(gauge.name, gauge.help, "gauge"));
         for (value, number) in &gauge.values {
             let label = if gauge.label.is_empty() { String::new() } else { format!("{{{}=\"{value}\"}}", gauge.label) };
-            drop(writeln!(text, "yellowline_alerter_{name}{label} {number}"));
+            text.push_str(&format!("yellowline_alerter_{}{label} {number}\n", gauge.name));
         }
     }
     text
+}
+
+fn head(name: &str, help: &str, kind: &str) -> String {
+    format!("# HELP yellowline_alerter_{name} {help}.\n# TYPE yellowline_alerter_{name} {kind}\n")
 }

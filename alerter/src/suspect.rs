@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     /// 2026-11-20T14:03Z in minutes.
-    const ONSET: i64 = 29_918_763;
+    const ONSET: i64 = 29_919_723;
 
     fn onset() -> Onset {
         Onset { minute: ONSET, from: ONSET, to: ONSET, log_likelihood: 20.0, profile: vec![(ONSET, 1.0)] }

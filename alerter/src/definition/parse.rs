@@ -1,10 +1,11 @@
 //! One file's text -> its metrics and channels, or every problem it has.
 
+use query::Measure;
 use store::DatasetName;
 use toml::de::DeTable;
 
 use super::{
-    Channel, ChannelKind, Direction, Kind, Metric, Problem, Secret,
+    Channel, ChannelKind, Direction, Metric, Problem, Secret,
     fields::{Fields, Report},
     nearest::nearest,
 };
@@ -87,18 +88,18 @@ fn metric(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Op
         valid
     });
     let environment = fields.text("environment", report);
-    let kind = kind(&mut fields, report);
+    let measure = measure(&mut fields, report);
     let filter = fields.text("filter", report);
     let slices = fields.texts("slices", report);
     let zone = zone(&mut fields, report);
-    let direction = direction(&mut fields, kind.as_ref(), report);
+    let direction = direction(&mut fields, measure.as_ref(), report);
     let smallest_drop = fields.number("smallest_drop", 0.01..=0.95, report).unwrap_or(SMALLEST_DROP);
     let channels = fields.texts("channels", report);
     let budget_share = fields.number("budget_share", 0.000_001..=1.0, report);
     let owner = fields.text("owner", report);
     let runbook = fields.text("runbook", report).and_then(|url| checked_url("runbook", url, &fields, report));
     fields.refuse_unknown(report);
-    if matches!(kind, Some(Kind::Ratio { .. })) && filter.is_none() {
+    if matches!(measure, Some(Measure::Ratio { .. })) && filter.is_none() {
         report.problem(&fields.span.clone(), "a ratio needs `filter`: the events of its numerator".to_owned());
     }
     if report.problems.len() > before {
@@ -110,7 +111,7 @@ fn metric(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Op
         unit: unit.unwrap_or_else(|| name.replace('_', " ")),
         dataset: dataset?,
         environment,
-        kind: kind?,
+        measure: measure?,
         filter,
         slices,
         zone,
@@ -126,7 +127,7 @@ fn metric(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Op
     })
 }
 
-fn kind(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> Option<Kind> {
+fn measure(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> Option<Measure> {
     let given = fields.place("kind") != fields.span;
     let word = fields.choice("kind", &["count", "sum", "ratio", "latency"], report);
     let word = if given { word } else { Some("count") };
@@ -135,13 +136,13 @@ fn kind(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> Option<Kind> {
     let threshold_ms = fields.number("threshold_ms", 0.000_001..=86_400_000.0, report);
     let word = word?;
     let mut missing = |key: &str| report.problem(&fields.place("kind"), format!("kind {word:?} needs `{key}`"));
-    let kind = match word {
-        "count" => Some(Kind::Count),
-        "sum" => value.clone().map(|value| Kind::Sum { value }).or_else(|| {
+    let measure = match word {
+        "count" => Some(Measure::Count),
+        "sum" => value.clone().map(|value| Measure::Sum { value }).or_else(|| {
             missing("value");
             None
         }),
-        "ratio" => denominator.clone().map(|denominator| Kind::Ratio { denominator }).or_else(|| {
+        "ratio" => denominator.clone().map(|denominator| Measure::Ratio { denominator }).or_else(|| {
             missing("denominator");
             None
         }),
@@ -152,7 +153,7 @@ fn kind(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> Option<Kind> {
             if threshold_ms.is_none() {
                 missing("threshold_ms");
             }
-            value.clone().zip(threshold_ms).map(|(value, threshold_ms)| Kind::Latency { value, threshold_ms })
+            value.clone().zip(threshold_ms).map(|(value, threshold_ms)| Measure::Latency { value, threshold_ms })
         }
     };
     let uses = |key: &str| match word {
@@ -168,7 +169,7 @@ fn kind(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> Option<Kind> {
             report.problem(&fields.place(key), format!("`{key}` has no meaning for kind {word:?}"));
         }
     }
-    kind
+    measure
 }
 
 fn zone(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> chrono_tz::Tz {
@@ -185,12 +186,12 @@ fn zone(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> chrono_tz::Tz {
 }
 
 /// Down unless said, except for latency, where more is worse.
-fn direction(fields: &mut Fields<'_, '_>, kind: Option<&Kind>, report: &mut Report<'_>) -> Direction {
+fn direction(fields: &mut Fields<'_, '_>, measure: Option<&Measure>, report: &mut Report<'_>) -> Direction {
     match fields.choice("direction", &["down", "up", "both"], report) {
         Some("up") => Direction::Up,
         Some("both") => Direction::Both,
         Some(_) => Direction::Down,
-        None if matches!(kind, Some(Kind::Latency { .. })) => Direction::Up,
+        None if matches!(measure, Some(Measure::Latency { .. })) => Direction::Up,
         None => Direction::Down,
     }
 }

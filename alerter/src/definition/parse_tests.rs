@@ -37,7 +37,7 @@ fn a_good_file_is_read_with_its_defaults() {
     assert_eq!((bookings.zone, bookings.line), (chrono_tz::Europe::Amsterdam, 2));
     let slow = &definitions.metrics[1];
     assert_eq!((slow.direction, slow.title.as_str()), (Direction::Up, "slow"));
-    assert_eq!(slow.kind, Kind::Latency { value: "duration_ms".into(), threshold_ms: 500.0 });
+    assert_eq!(slow.measure, Measure::Latency { value: "duration_ms".into(), threshold_ms: 500.0 });
     assert_eq!(definitions.channels[0].url.as_deref(), Some(PAGERDUTY_URL));
 }
 

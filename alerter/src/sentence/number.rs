@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(duration(1), "1 minute");
         assert_eq!(duration(119), "119 minutes");
         assert_eq!(duration(180), "3 hours");
-        let onset = Timestamp::from_minutes(29_918_770);
+        let onset = Timestamp::from_minutes(29_919_730);
         assert_eq!(clock(onset, onset.plus_seconds(600), "Europe/Amsterdam"), "15:10 CET");
         assert_eq!(clock(onset, onset.plus_seconds(86_400), "UTC"), "20 Nov 14:10 UTC");
     }
