@@ -105,26 +105,35 @@ fn activation(what: &str, name: &str, variant: Option<&str>, inferred: bool) -> 
 /// The current state of each change: the highest revision of each id, without those merged into another one.
 #[must_use]
 pub fn latest(rows: &[Value]) -> Vec<Change> {
-    let mut newest: BTreeMap<&str, (i64, &Value)> = BTreeMap::new();
-    for row in rows {
-        let Some(id) = change_id(row) else { continue };
+    let mut newest: BTreeMap<String, (i64, Value)> = BTreeMap::new();
+    for row in rows.iter().filter_map(as_shown) {
+        let Some(id) = row.get("id").and_then(Value::as_str).map(str::to_owned) else { continue };
         let revision = row.get("revision").and_then(Value::as_i64).unwrap_or(1);
-        let entry = newest.entry(id).or_insert((revision, row));
-        if revision >= entry.0 {
-            *entry = (revision, row);
+        if newest.get(&id).is_none_or(|(known, _)| revision >= *known) {
+            newest.insert(id, (revision, row));
         }
     }
     let mut changes: Vec<Change> = newest
         .into_values()
         .filter(|(_, row)| row.get("status").and_then(Value::as_str) != Some("merged"))
-        .filter_map(|(_, row)| Change::from_json(row))
+        .filter_map(|(_, row)| Change::from_json(&row))
         .collect();
     changes.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
     changes
 }
 
-fn change_id(row: &Value) -> Option<&str> {
-    row.get("id").and_then(Value::as_str)
+/// A stored row as the API shows it: the event's own id differs per revision, so the change's is kept beside it, and the
+/// free-form `off` is kept as text.
+fn as_shown(row: &Value) -> Option<Value> {
+    let mut row = row.as_object()?.clone();
+    if let Some(id) = row.remove("change_id") {
+        row.insert("id".into(), id);
+    }
+    if let Some(off) = row.get("off").and_then(Value::as_str) {
+        let off = serde_json::from_str(off).unwrap_or(Value::Null);
+        row.insert("off".into(), off);
+    }
+    Some(Value::Object(row))
 }
 
 #[cfg(test)]
@@ -136,13 +145,14 @@ mod tests {
     #[test]
     fn the_highest_revision_counts_and_merged_lines_are_gone() {
         let row = |id: &str, revision: i64, status: &str| {
-            json!({"id": id, "revision": revision, "kind": "deploy", "status": status, "title": format!("{id}{revision}"),
+            json!({"id": format!("{id}/{revision}"), "change_id": id, "off": "{\"url\":\"https://x.example\"}", "revision": revision, "kind": "deploy", "status": status, "title": format!("{id}{revision}"),
                    "time": "2026-11-20T14:10:00.000000Z"})
         };
         let rows = [row("a", 2, "succeeded"), row("a", 1, "started"), row("b", 1, "started"), row("b", 2, "merged")];
         let changes = latest(&rows);
         assert_eq!(changes.len(), 1);
-        assert_eq!(changes[0].text("title"), Some("a2"));
+        assert_eq!((changes[0].id.as_str(), changes[0].text("title")), ("a", Some("a2")));
+        assert_eq!(changes[0].json["off"]["url"], "https://x.example");
     }
 
     #[test]

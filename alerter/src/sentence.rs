@@ -52,12 +52,17 @@ pub fn short(alert: &Alert, now: Timestamp) -> String {
 #[must_use]
 pub fn long(alert: &Alert, now: Timestamp) -> String {
     let begin = sources(alert).map_or_else(|| "We".to_owned(), |sources| format!("According to {sources} we"));
-    let mut text = format!("{}.{}", lead(alert, now, &begin), join(&beginning(alert, now)));
-    for extra in [evidence(alert), missed(alert), children(alert), responsible(alert), off(alert)].into_iter().flatten() {
-        text.push(' ');
-        text.push_str(&extra);
-    }
-    text
+    let text = format!("{}.{}", lead(alert, now, &begin), join(&beginning(alert, now)));
+    let details = details(alert);
+    if details.is_empty() { text } else { format!("{text} {details}") }
+}
+
+/// What follows the sentence: the evidence and who made the change, how much was missed and where, whom to ask, how to
+/// turn it off.
+#[must_use]
+pub fn details(alert: &Alert) -> String {
+    let parts = [evidence(alert), missed(alert), children(alert), responsible(alert), off(alert)];
+    parts.into_iter().flatten().collect::<Vec<String>>().join(" ")
 }
 
 /// A few words for a title: "Bookings: 37 per minute fewer than expected".
@@ -192,7 +197,7 @@ fn evidence(alert: &Alert) -> Option<String> {
     let best = alert.named_suspects().first()?;
     let text = |key: &str| best.change.get(key).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
     let mut line = format!(
-        "By its timing alone that change is the cause with {}; {} remain for one without a line.",
+        "By timing alone that change gets {}, a cause without a line {}.",
         number::percent((best.share * 100.0).round() / 100.0),
         number::percent((alert.unknown_share * 100.0).round() / 100.0)
     );

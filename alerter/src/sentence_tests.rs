@@ -30,9 +30,8 @@ fn the_long_form_names_only_the_sources_that_entered() {
     assert_eq!(
         text,
         "According to observed growth and data from last week we would expect 67 bookings per minute, but see 37 fewer. \
-         That began 10 minutes ago at the yellow activation line of experiment 13. By its timing alone that change is \
-         the cause with 81 %; 12 % remain for one without a line. Activated by j.doe. That change is owned by \
-         search-team. Missed so far: 371 bookings (318 to 424), 18 % of the error budget of 28 days. By slice: \
+         That began 10 minutes ago at the yellow activation line of experiment 13. By timing alone that change \
+         gets 81 %, a cause without a line 12 %. Activated by j.doe. That change is owned by search-team. Missed so far: 371 bookings (318 to 424), 18 % of the error budget of 28 days. By slice: \
          country=NL 62 %, country=DE 24 %. The metric is owned by checkout-team. Turn it off: POST \
          https://flags.example/13/off"
     );

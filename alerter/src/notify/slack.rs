@@ -29,8 +29,10 @@ pub(super) fn payload(transition: &Transition, links: &Links) -> Value {
         if !fields.is_empty() {
             blocks.push(json!({"type": "section", "fields": fields}));
         }
-        let explanation = cut(&escaped(&sentence::long(alert, transition.time)), FIELD_CHARACTERS_MAX);
-        blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": explanation}]}));
+        let details = cut(&escaped(&sentence::details(alert)), FIELD_CHARACTERS_MAX);
+        if !details.is_empty() {
+            blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": details}]}));
+        }
     }
     blocks.push(json!({"type": "actions", "elements": buttons(alert, links)}));
     json!({"text": cut(&escaped(&format!("{title}. {sentence}")), SECTION_CHARACTERS_MAX), "blocks": blocks})
