@@ -29,7 +29,7 @@ use crate::{
     presence::{KEPT_MINUTES, Source},
     schedule,
     series::{self, Series},
-    track::{Tracked, by_metric},
+    track::{Counted, Tracked, by_metric},
 };
 
 /// Events of one append at most.
@@ -82,6 +82,7 @@ impl Core {
     pub(crate) async fn round(&mut self, now: Timestamp) {
         self.reread(now).await;
         let complete = schedule::complete_until(now, self.config.watermark_s);
+        self.tracked.values_mut().for_each(|tracked| tracked.broken = false);
         for dataset in self.datasets() {
             if let Err(error) = self.advance(&dataset, complete, now).await {
                 Counters::add(&self.counters.evaluation_errors, 1);
@@ -154,14 +155,13 @@ impl Core {
     /// Loads what is new in a dataset and evaluates it up to the watermark.
     async fn advance(&mut self, dataset: &DatasetName, complete: Minute, now: Timestamp) -> Result<(), Error> {
         self.load_sources(dataset, complete).await?;
-        let names: Vec<String> = self.names(dataset, |_| true);
-        for name in names {
-            if !self.tracked[&name].loaded {
-                self.load(&name, complete, now).await?;
+        for name in self.names(dataset, |tracked| !tracked.loaded) {
+            if let Err(error) = self.load(&name, complete, now).await {
+                self.broke(&name, &error);
             }
         }
         loop {
-            let from = self.names(dataset, |_| true).iter().map(|name| self.tracked[name].evaluated_to).min();
+            let from = self.names(dataset, working).iter().map(|name| self.tracked[name].evaluated_to).min();
             let Some(from) = from else { return Ok(()) };
             self.refit_due(dataset, from).await?;
             let range = schedule::due(from, complete);
@@ -170,10 +170,40 @@ impl Core {
             }
             self.evaluate(dataset, range, complete, now).await?;
         }
-        for tracked in self.tracked.values_mut().filter(|tracked| tracked.metric.dataset == *dataset) {
+        for tracked in self.tracked.values_mut().filter(|one| one.metric.dataset == *dataset && working(one)) {
             tracked.error = None;
         }
         Ok(())
+    }
+
+    /// Leaves a metric out of this round.
+    fn broke(&mut self, name: &str, error: &Error) {
+        let chain = error.chain();
+        tracing::error!(metric = %name, error = %chain, "the metric cannot be evaluated; it is made up once it can");
+        Counters::add(&self.counters.evaluation_errors, 1);
+        if let Some(tracked) = self.tracked.get_mut(name) {
+            tracked.broken = true;
+            tracked.error = Some(chain);
+        }
+    }
+
+    /// Counts all working metrics of a dataset in one scan. When that fails each is tried alone, so that one metric's SQL cannot
+    /// stop the others.
+    async fn count(&mut self, dataset: &DatasetName, range: &Range<Minute>) -> Result<BTreeMap<String, Counted>, Error> {
+        let names = self.names(dataset, working);
+        let queries: Vec<query::MetricQuery> = names.iter().map(|name| self.tracked[name].metric.query()).collect();
+        let together = match self.engine.minute_counts(&queries, time_range(range)).await {
+            Ok(series) => return Ok(by_metric(series)),
+            Err(source) => counting(dataset, source),
+        };
+        let mut counted = BTreeMap::new();
+        for (name, query) in names.iter().zip(queries) {
+            match self.engine.minute_counts(&[query], time_range(range)).await {
+                Ok(series) => counted.extend(by_metric(series)),
+                Err(source) => self.broke(name, &counting(dataset, source)),
+            }
+        }
+        if self.names(dataset, working).is_empty() { Err(together) } else { Ok(counted) }
     }
 
     /// Names of the metrics of a dataset that pass.
@@ -192,10 +222,7 @@ impl Core {
     ) -> Result<(), Error> {
         let late = if range.end == complete { i64::from(self.config.late_minutes_max) } else { 0 };
         let scanned = range.start - late..range.end;
-        let queries: Vec<query::MetricQuery> =
-            self.names(dataset, |_| true).iter().map(|name| self.tracked[name].metric.query()).collect();
-        let counted = self.engine.minute_counts(&queries, time_range(&scanned)).await;
-        let counted = by_metric(counted.map_err(|source| counting(dataset, source))?);
+        let counted = self.count(dataset, &scanned).await?;
         self.scan_presence(dataset, scanned.clone()).await?;
         let mut points = self.reopen(dataset, &counted, scanned.start);
         for minute in range {
@@ -228,6 +255,10 @@ impl Core {
             let presence = presence.map_err(|source| counting(dataset, source))?;
             let mut source = Source::new(range.start);
             source.take(range, &presence, self.down.as_ref());
+            if self.down.is_none() {
+                // The first start on this data: what lies between its last event and now is not known to be empty.
+                source.unknown_since_last();
+            }
             self.sources.insert(key, source);
         }
         Ok(())
@@ -287,6 +318,11 @@ impl Core {
             Counters::add(&self.counters.points_stored, chunk.len());
         }
     }
+}
+
+/// A metric that takes part in this round.
+pub(crate) fn working(tracked: &Tracked) -> bool {
+    tracked.loaded && !tracked.broken
 }
 
 pub(crate) fn time_range(minutes: &Range<Minute>) -> TimeRange {

@@ -11,6 +11,8 @@ use crate::history::Minute;
 const EXPECTED_EVENTS_MIN: f64 = 12.0;
 /// Minutes before a stretch that say what the source usually sends.
 const RATE_MINUTES: i64 = 60;
+/// Fewer known minutes say nothing of a rate.
+const KNOWN_MINUTES_MIN: usize = 10;
 /// A source that paused as long as this at least so often within a day pauses by habit.
 const HABIT_STRETCHES: usize = 4;
 /// Minutes kept: the same hour a week ago is asked for.
@@ -59,6 +61,13 @@ impl Source {
         }
     }
 
+    /// Says that nothing is known of the minutes after the last event: we were not there yet.
+    pub(crate) fn unknown_since_last(&mut self) {
+        for count in self.counts.iter_mut().rev().take_while(|count| **count <= 0) {
+            *count = UNKNOWN;
+        }
+    }
+
     fn set(&mut self, minute: Minute, count: i64) {
         let Ok(index) = usize::try_from(minute - self.start) else { return };
         while self.counts.len() <= index {
@@ -80,6 +89,9 @@ impl Source {
             Some(1..) => return Pulse::Alive,
             Some(_) => {}
         }
+        if !self.ever_alive(minute) {
+            return Pulse::Unknown;
+        }
         let mut since = minute;
         while self.count(since - 1) == Some(0) {
             since -= 1;
@@ -92,17 +104,24 @@ impl Source {
         }
     }
 
-    /// Events a minute to be expected from a minute on: the hour before, or the same hour last week if that was less (a shop
-    /// that closes in the evening).
-    fn usual_rate(&self, since: Minute) -> f64 {
-        let hour = self.mean(since - RATE_MINUTES..since).unwrap_or(0.0);
-        let week = since - WEEK_MINUTES;
-        self.mean(week..week + RATE_MINUTES).map_or(hour, |last_week| hour.min(last_week))
+    /// A source of which nothing was ever seen has not begun: its empty minutes are no zeros.
+    fn ever_alive(&self, minute: Minute) -> bool {
+        let until = usize::try_from(minute - self.start).unwrap_or(0).min(self.counts.len());
+        self.counts.range(..until).any(|count| *count > 0)
     }
 
+    /// Events a minute to be expected from a minute on: the hour before (the day, if that hour is not known), or the same hour
+    /// last week if that was less (a shop that closes in the evening).
+    fn usual_rate(&self, since: Minute) -> f64 {
+        let recent = self.mean(since - RATE_MINUTES..since).or_else(|| self.mean(since - 1440..since)).unwrap_or(0.0);
+        let week = since - WEEK_MINUTES;
+        self.mean(week..week + RATE_MINUTES).map_or(recent, |last_week| recent.min(last_week))
+    }
+
+    /// Mean of the known minutes; `None` when too few are known.
     fn mean(&self, range: Range<Minute>) -> Option<f64> {
         let known: Vec<i64> = range.filter_map(|minute| self.count(minute)).collect();
-        (!known.is_empty()).then(|| known.iter().sum::<i64>() as f64 / known.len() as f64)
+        (known.len() >= KNOWN_MINUTES_MIN).then(|| known.iter().sum::<i64>() as f64 / known.len() as f64)
     }
 
     /// Senders that batch leave empty minutes as a matter of course.
@@ -188,6 +207,16 @@ mod tests {
         let open = |minute: i64| if minute.rem_euclid(1440) < 1200 { 50 } else { 0 };
         let source = source(open, 8 * 1440 - 200);
         assert_eq!(source.pulse(7 * 1440 + 1210), Pulse::Alive);
+    }
+
+    #[test]
+    fn a_source_that_has_not_begun_is_unknown() {
+        let mut source = Source::new(0);
+        source.take(0..100, &[], None);
+        assert_eq!(source.pulse(99), Pulse::Unknown);
+        source.take(100..110, &(100..105).map(|minute| (minute, 60)).collect::<Vec<_>>(), None);
+        source.unknown_since_last();
+        assert_eq!(source.pulse(109), Pulse::Unknown);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(crate) struct Tracked {
     /// Of the next rewritten point; new minutes carry it as well.
     pub(crate) revision: u32,
     pub(crate) error: Option<String>,
+    /// Its own SQL failed in this round: left out, so that the others go on, and made up later.
+    pub(crate) broken: bool,
     /// False until stored points were read and missing ones counted.
     pub(crate) loaded: bool,
     /// Slices seen but not followed, because of the caps.
@@ -67,6 +69,7 @@ impl Tracked {
             incident: Incident::default(),
             revision: 1,
             error: None,
+            broken: false,
             loaded: false,
             slices_left_out: 0,
             imported: Vec::new(),

@@ -6,7 +6,7 @@ use arrow::{array::AsArray as _, datatypes::Int64Type};
 use serde_json::json;
 use store::{DatasetName, Timestamp};
 
-use super::{Core, counting, time_range};
+use super::{Core, counting, time_range, working};
 use crate::{
     Error,
     history::Minute,
@@ -124,7 +124,7 @@ impl Core {
     ) -> Result<usize, Error> {
         let complete = crate::schedule::complete_until(now, self.config.watermark_s);
         let since = complete - i64::from(self.config.history_minutes);
-        let rows: Vec<ImportedRow> = rows.iter().copied().filter(|row| row.minute < complete).collect();
+        let rows: Vec<ImportedRow> = rows.iter().copied().filter(|row| row.minute < now.minutes()).collect();
         let Some(tracked) = self.tracked.get_mut(name) else { return Ok(0) };
         let taken = tracked.take_imported(slice, &rows, since);
         tracked.revision += 1;
@@ -162,7 +162,7 @@ impl Core {
         from: Minute,
     ) -> Vec<serde_json::Value> {
         let mut events = Vec::new();
-        for name in self.names(dataset, |tracked| tracked.evaluated_to > from) {
+        for name in self.names(dataset, |tracked| working(tracked) && tracked.evaluated_to > from) {
             let Some(tracked) = self.tracked.get_mut(&name) else { continue };
             let Some(source) = self.sources.get(&(dataset.clone(), tracked.metric.environment.clone())) else { continue };
             let counted = counted.get(&name);

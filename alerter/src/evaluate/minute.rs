@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use store::{DatasetName, Timestamp};
 
-use super::{Core, Fresh, Silent, SourceKey};
+use super::{Core, Fresh, Silent, SourceKey, working};
 use crate::{
     alert::{Alert, Cause, TransitionKind},
     history::{Minute, Observation},
@@ -38,8 +38,9 @@ impl Core {
                 Pulse::Missing { since } => minute + 1 - since >= i64::from(self.config.silent_minutes),
                 _ => false,
             };
-            let blind = silent || (known_silent.is_some() && pulse != Pulse::Alive);
-            let names = self.names(dataset, |t| t.metric.environment == key.1 && t.evaluated_to <= minute);
+            let empty = self.sources.get(&key).and_then(|source| source.count(minute)).is_none_or(|count| count == 0);
+            let blind = silent || (known_silent.is_some() && empty);
+            let names = self.names(dataset, |one| working(one) && one.metric.environment == key.1 && one.evaluated_to <= minute);
             let mut breached_while_empty = false;
             for name in &names {
                 let score = self.score(name, counted.get(name), minute, pulse, blind, &mut points);
@@ -90,6 +91,8 @@ impl Core {
             let seen = counted.and_then(|counted| counted.get(&series.slice)).and_then(|minutes| minutes.get(&minute));
             let known = (!blind && pulse != Pulse::Unknown).then(|| observation(&metric.measure, seen));
             let known = known.filter(|seen| !down || is_whole(series, *seen, minute, metric.smallest_drop));
+            // Where nothing was counted an import may know more.
+            let known = known.or_else(|| series.history.get(minute));
             let score = series.step(minute, known);
             points.push(point_event(&metric, series.slice.as_deref(), minute, known, score.as_ref(), revision));
             if series.slice.is_none() {

@@ -76,7 +76,7 @@ async fn lines_that_cannot_be_read_are_named() {
 async fn csv_post(world: &World, csv: String) -> (u16, serde_json::Value) {
     use tower::ServiceExt as _;
     let request = axum::http::Request::post("/api/v1/metrics/bookings/points").header("content-type", "text/csv");
-    let response = alerter::routes(world.alerter.clone()).oneshot(request.body(csv.into()).unwrap()).await.unwrap();
+    let response = alerter::routes(world.alerter.clone()).oneshot(request.body(axum::body::Body::from(csv)).unwrap()).await.unwrap();
     let status = response.status().as_u16();
     let bytes = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
     (status, serde_json::from_slice(&bytes).unwrap())

@@ -51,11 +51,11 @@ async fn a_drop_at_an_activation_pages_once_and_names_it_among_decoys() {
     assert_eq!(world.state().await, "firing");
 
     // Once it is over the same key ends it, and nobody is paged again by the windows that remember.
-    world.play(40, NORMAL).await;
+    world.play(70, NORMAL).await;
     let ended = world.receiver.taken("alert.resolved");
     assert_eq!(ended.len(), 1);
     assert_eq!(ended[0]["data"]["dedup_key"], alert["dedup_key"]);
-    world.play(200, NORMAL).await;
+    world.play(150, NORMAL).await;
     assert_eq!(world.receiver.count(), 2, "page and end, nothing else");
     assert_eq!(world.state().await, "ok");
     assert!(NOON < onset);
