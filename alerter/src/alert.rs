@@ -196,6 +196,9 @@ pub struct Alert {
     pub acknowledge_note: Option<String>,
     /// What a person said of it.
     pub feedback: Option<Feedback>,
+    /// When it had lasted for a day and was taken as the new normal.
+    #[serde(default, with = "rfc3339::option")]
+    pub level_shifted_at: Option<Timestamp>,
     /// Channels told of it.
     #[serde(default)]
     pub channels: Vec<String>,
@@ -412,6 +415,7 @@ pub(crate) mod sample {
             acknowledged_at: None,
             acknowledge_note: None,
             feedback: None,
+            level_shifted_at: None,
             channels: vec!["oncall".into()],
             silenced_by: None,
         }

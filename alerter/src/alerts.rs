@@ -85,11 +85,6 @@ impl Alerts {
         self.entries.values().map(|entry| &entry.alert).filter(|alert| of(alert)).max_by_key(|alert| alert.paged_at)
     }
 
-    /// True when a page about it went out.
-    pub(crate) fn paged(&self, id: &str) -> bool {
-        self.entries.get(id).is_some_and(|entry| entry.paged)
-    }
-
     /// The silence that holds for a metric.
     pub(crate) fn silenced(&self, metric: &str, now: Timestamp) -> Option<&Silence> {
         self.silences.values().find(|silence| silence.covers(metric, now))
@@ -125,7 +120,15 @@ impl Alerts {
     }
 
     /// Takes better knowledge of an open incident. Stored only when `worth_storing`, never sent.
-    pub(crate) fn update(&mut self, alert: Alert, worth_storing: bool, now: Timestamp) {
+    pub(crate) fn update(&mut self, mut alert: Alert, worth_storing: bool, now: Timestamp) {
+        if let Some(Entry { alert: known, .. }) = self.entries.get(&alert.id) {
+            // What people said meanwhile stands.
+            alert.state = known.state;
+            alert.acknowledged_by.clone_from(&known.acknowledged_by);
+            alert.acknowledged_at = known.acknowledged_at;
+            alert.acknowledge_note.clone_from(&known.acknowledge_note);
+            alert.feedback.clone_from(&known.feedback);
+        }
         if worth_storing {
             self.record(alert, TransitionKind::Updated, false, now);
         } else if let Some(entry) = self.entries.get_mut(&alert.id) {
@@ -233,7 +236,7 @@ mod tests {
         let events: Vec<Value> = alerts.take_unwritten().iter().map(Unwritten::to_event).collect();
         let (restored, transitions) = Alerts::restored(&events);
         assert_eq!(restored.all(), alerts.all());
-        assert!(restored.paged("bookings-20261120T1410"));
+        assert!(restored.entries["bookings-20261120T1410"].paged);
         assert_eq!(transitions.iter().map(|t| t.number).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(restored.open().next().unwrap().acknowledged_by.as_deref(), Some("j.doe"));
     }

@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use query::{Engine, TimeRange};
+use query::{Engine, MetricQuery, TimeRange};
 use serde_json::Value;
 use store::{DatasetName, Store, Timestamp};
 
@@ -34,6 +34,9 @@ use crate::{
 
 /// Events of one append at most.
 const APPEND_EVENTS_MAX: usize = 5000;
+
+/// Points kept while the store takes none; older ones are counted anew after a restart.
+const UNSTORED_MAX: usize = 200_000;
 
 /// A dataset and environment that events come from.
 pub(crate) type SourceKey = (DatasetName, Option<String>);
@@ -75,6 +78,10 @@ pub(crate) struct Core {
     pub(crate) warnings: BTreeMap<String, String>,
     /// Points that could not be stored yet.
     pub(crate) unstored: Vec<Value>,
+    /// The store refused our own points: then it refuses everybody's events, and emptiness is our fault.
+    pub(crate) store_failing: bool,
+    /// Set once [`Self::down`] is known.
+    pub(crate) started: bool,
 }
 
 impl Core {
@@ -103,6 +110,9 @@ impl Core {
             return;
         }
         self.reread_at = now.plus_seconds(i64::from(self.config.reread_interval_s));
+        for name in self.warnings.keys().cloned().collect::<Vec<String>>() {
+            self.check(&name).await;
+        }
         if !self.folder.reread() {
             return;
         }
@@ -135,15 +145,20 @@ impl Core {
 
     /// Asks the query stage whether a metric's SQL works, as far as that can be known before data is there.
     async fn check(&mut self, name: &str) {
-        let Some(tracked) = self.tracked.get(name) else { return };
+        let Some(tracked) = self.tracked.get(name) else {
+            self.warnings.remove(name);
+            return;
+        };
         match self.engine.check_metric(&tracked.metric.query()).await {
             Ok(()) => {
                 self.warnings.remove(name);
             }
             Err(source) => {
                 let error = Error::Count { dataset: tracked.metric.dataset.to_string(), source };
-                tracing::warn!(metric = %name, error = %error.chain(), "the metric's SQL does not work yet");
-                self.warnings.insert(name.to_owned(), error.chain());
+                let known = self.warnings.insert(name.to_owned(), error.chain());
+                if known.as_ref() != self.warnings.get(name) {
+                    tracing::warn!(metric = %name, error = %error.chain(), "the metric's SQL does not work yet");
+                }
             }
         }
     }
@@ -187,23 +202,28 @@ impl Core {
         }
     }
 
-    /// Counts all working metrics of a dataset in one scan. When that fails each is tried alone, so that one metric's SQL cannot
-    /// stop the others.
+    /// Counts all working metrics of a dataset, and the events of any kind of its sources, in one scan. When that fails each
+    /// metric is tried alone, so that one metric's SQL cannot stop the others.
     async fn count(&mut self, dataset: &DatasetName, range: &Range<Minute>) -> Result<BTreeMap<String, Counted>, Error> {
         let names = self.names(dataset, working);
-        let queries: Vec<query::MetricQuery> = names.iter().map(|name| self.tracked[name].metric.query()).collect();
-        let together = match self.engine.minute_counts(&queries, time_range(range)).await {
+        let sources: Vec<MetricQuery> = self.source_keys(dataset).iter().map(presence_query).collect();
+        let queries: Vec<MetricQuery> = names.iter().map(|name| self.tracked[name].metric.query()).collect();
+        let all: Vec<MetricQuery> = queries.iter().chain(&sources).cloned().collect();
+        let mut counted = match self.engine.minute_counts(&all, time_range(range)).await {
             Ok(series) => return Ok(by_metric(series)),
-            Err(source) => counting(dataset, source),
+            Err(source) => {
+                let error = counting(dataset, source);
+                let alone = self.engine.minute_counts(&sources, time_range(range)).await;
+                by_metric(alone.map_err(|_| error)?)
+            }
         };
-        let mut counted = BTreeMap::new();
         for (name, query) in names.iter().zip(queries) {
             match self.engine.minute_counts(&[query], time_range(range)).await {
                 Ok(series) => counted.extend(by_metric(series)),
                 Err(source) => self.broke(name, &counting(dataset, source)),
             }
         }
-        if self.names(dataset, working).is_empty() { Err(together) } else { Ok(counted) }
+        Ok(counted)
     }
 
     /// Names of the metrics of a dataset that pass.
@@ -223,24 +243,17 @@ impl Core {
         let late = if range.end == complete { i64::from(self.config.late_minutes_max) } else { 0 };
         let scanned = range.start - late..range.end;
         let counted = self.count(dataset, &scanned).await?;
-        self.scan_presence(dataset, scanned.clone()).await?;
-        let mut points = self.reopen(dataset, &counted, scanned.start);
+        for key in self.source_keys(dataset) {
+            let presence = counted.get(&presence_name(&key)).map(presence_of).unwrap_or_default();
+            let source = self.sources.entry(key).or_insert_with(|| Source::new(scanned.start));
+            source.take(scanned.clone(), &presence, self.down.as_ref());
+        }
+        let mut points = self.reopen(dataset, &counted, &scanned);
         for minute in range {
             points.extend(self.minute(dataset, &counted, minute, now));
         }
         self.unstored.extend(points);
         self.store_points().await;
-        Ok(())
-    }
-
-    /// Takes the events of any kind per minute of a range for every source of a dataset.
-    async fn scan_presence(&mut self, dataset: &DatasetName, range: Range<Minute>) -> Result<(), Error> {
-        for key in self.source_keys(dataset) {
-            let presence = self.engine.minute_presence(&key.0, key.1.as_deref(), time_range(&range)).await;
-            let presence = presence.map_err(|source| counting(dataset, source))?;
-            let source = self.sources.entry(key).or_insert_with(|| Source::new(range.start));
-            source.take(range.clone(), &presence, self.down.as_ref());
-        }
         Ok(())
     }
 
@@ -311,13 +324,38 @@ impl Core {
         for (i, chunk) in points.chunks(APPEND_EVENTS_MAX).enumerate() {
             if let Err(source) = self.store.append_values(&dataset, chunk).await {
                 let error = Error::Append { dataset: dataset.to_string(), source };
-                tracing::error!(error = %error.chain(), "points wait for the store");
-                self.unstored = points[i * APPEND_EVENTS_MAX..].to_vec();
+                let rest = &points[i * APPEND_EVENTS_MAX..];
+                let dropped = rest.len().saturating_sub(UNSTORED_MAX);
+                tracing::error!(error = %error.chain(), waiting = rest.len(), dropped, "points wait for the store");
+                self.unstored = rest[dropped..].to_vec();
+                self.store_failing = true;
                 return;
             }
             Counters::add(&self.counters.points_stored, chunk.len());
+            self.store_failing = false;
         }
     }
+}
+
+/// The events of any kind of a source, as one more metric of the scan.
+fn presence_query(key: &SourceKey) -> MetricQuery {
+    MetricQuery {
+        name: presence_name(key),
+        dataset: key.0.clone(),
+        environment: key.1.clone(),
+        measure: query::Measure::Count,
+        filter: None,
+        slices: Vec::new(),
+    }
+}
+
+/// No metric has such a name: they begin with a letter.
+fn presence_name(key: &SourceKey) -> String {
+    format!("*{}", key.1.as_deref().unwrap_or_default())
+}
+
+fn presence_of(counted: &Counted) -> Vec<(Minute, u64)> {
+    counted.get(&None).into_iter().flat_map(|minutes| minutes.values().map(|point| (point.minute, point.rows))).collect()
 }
 
 /// A metric that takes part in this round.

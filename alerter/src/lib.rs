@@ -175,6 +175,8 @@ impl Alerter {
             down: None,
             warnings: BTreeMap::new(),
             unstored: Vec::new(),
+            store_failing: false,
+            started: false,
         };
         Ok(Self {
             shared: Arc::new(Shared {
@@ -238,11 +240,9 @@ impl Alerter {
     /// Evaluates every minute that is complete at `now`.
     pub async fn evaluate(&self, now: Timestamp) {
         let mut core = self.shared.core.lock().await;
-        if core.down.is_none()
-            && core.tracked.is_empty()
-            && let Err(error) = core.find_downtime(self.shared.started_at).await
-        {
-            tracing::error!(error = %error.chain(), "could not tell since when this process was down");
+        if let Err(error) = core.find_downtime(self.shared.started_at).await {
+            tracing::error!(error = %error.chain(), "waiting: it is not known since when this process was down");
+            return;
         }
         core.round(now).await;
         self.shared.outbox.lock().set_channels(core.folder.channels());

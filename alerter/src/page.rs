@@ -114,6 +114,7 @@ fn blank(metric: &Metric, onset: Minute, now: Timestamp) -> Alert {
         acknowledged_at: None,
         acknowledge_note: None,
         feedback: None,
+        level_shifted_at: None,
         channels: metric.channels.clone(),
         silenced_by: None,
     }

@@ -4,7 +4,7 @@ mod csv_file;
 mod stored;
 
 pub use csv_file::{ImportProblem, ImportedRow, parse_csv};
-pub(crate) use stored::{Loaded, StoredPoint, between, load};
+pub(crate) use stored::{Stored, between, load};
 
 /// The definition word of imported points: they stay valid whatever the definition becomes.
 pub(crate) const IMPORTED: &str = "import";

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Days of history a slice keeps in memory and that its forecast learns from.
-const SLICE_DAYS: i64 = 35;
+pub(crate) const SLICE_DAYS: i64 = 35;
 
 /// What one minute's counts say, in terms of the measure.
 pub(crate) fn observation(measure: &Measure, point: Option<&MinutePoint>) -> Observation {

@@ -1,6 +1,10 @@
 //! One metric as it is followed: its parent series, its slices, and what its history was made from.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use query::{MinutePoint, MinuteSeries};
 use serde_json::Value;
@@ -15,13 +19,16 @@ use crate::{
     incident::Incident,
     live::Live,
     mask::incident_mask,
-    points::{IMPORTED, ImportedRow, Loaded},
+    points::{IMPORTED, ImportedRow, Stored},
     score::{Kind, Score},
     series::{Series, observation, point_event, runs},
 };
 
 /// Minutes before a first fit for which the points get an expectation, so that a chart starts with a band: a day.
 const BAND_MINUTES: i64 = 1440;
+
+/// Names of left-out slices remembered, to be counted once each.
+const LEFT_OUT_MAX: usize = 1000;
 
 /// What one scan said of one metric: minutes by slice (`None`: the parent).
 pub(crate) type Counted = BTreeMap<Option<String>, BTreeMap<Minute, MinutePoint>>;
@@ -53,8 +60,8 @@ pub(crate) struct Tracked {
     pub(crate) broken: bool,
     /// False until stored points were read and missing ones counted.
     pub(crate) loaded: bool,
-    /// Slices seen but not followed, because of the caps.
-    pub(crate) slices_left_out: usize,
+    /// Slices seen but not followed, because of the caps; at most [`LEFT_OUT_MAX`] are remembered.
+    left_out: BTreeSet<String>,
     /// Minutes that came from an import: another import may replace them, raw events count for all others.
     imported: Vec<Range<Minute>>,
 }
@@ -71,7 +78,7 @@ impl Tracked {
             error: None,
             broken: false,
             loaded: false,
-            slices_left_out: 0,
+            left_out: BTreeSet::new(),
             imported: Vec::new(),
         }
     }
@@ -95,27 +102,29 @@ impl Tracked {
     }
 
     /// Takes the stored points.
-    pub(crate) fn take_stored(&mut self, loaded: &Loaded, slices_max: usize) {
+    pub(crate) fn take_stored(&mut self, stored: &Stored, slices_max: usize) {
         let kind = self.metric.kind();
-        for point in &loaded.points {
+        let mut imported = BTreeSet::new();
+        stored.for_each(|point| {
             let observation = point.observation(kind);
-            match &point.slice {
-                None => self.parent.put(point.minute, observation),
+            match point.slice {
+                None => {
+                    self.parent.put(point.minute, observation);
+                    if point.definition == Some(IMPORTED) {
+                        imported.insert(point.minute);
+                    }
+                }
                 Some(slice) => {
                     if let Some(child) = self.child(slice, point.minute, slices_max) {
                         child.put(point.minute, observation);
                     }
                 }
             }
+        });
+        if let (Some(first), Some(last)) = (imported.first(), imported.last()) {
+            self.imported = runs(*first..last + 1, |minute| imported.contains(&minute));
         }
-        let imported = |point: &&crate::points::StoredPoint| {
-            point.slice.is_none() && point.definition.as_deref() == Some(IMPORTED)
-        };
-        let minutes: std::collections::BTreeSet<Minute> = loaded.points.iter().filter(imported).map(|p| p.minute).collect();
-        if let (Some(first), Some(last)) = (minutes.first(), minutes.last()) {
-            self.imported = runs(*first..last + 1, |minute| minutes.contains(&minute));
-        }
-        self.revision = loaded.revision.max(1);
+        self.revision = stored.revision.max(1);
     }
 
     /// Takes what a scan of raw events says of a past range; `holes` are minutes of no data.
@@ -137,7 +146,11 @@ impl Tracked {
             }
         };
         put(&mut self.parent, counted.get(&None));
-        for slice in frequent_slices(counted, per_column_max) {
+        let frequent = frequent_slices(counted, per_column_max);
+        for slice in counted.keys().flatten().filter(|slice| !frequent.contains(slice)) {
+            self.leave_out(slice);
+        }
+        for slice in frequent {
             let minutes = counted.get(&Some(slice.clone()));
             if let Some(child) = self.child(&slice, range.start, slices_max) {
                 put(child, minutes);
@@ -149,12 +162,24 @@ impl Tracked {
     pub(crate) fn child(&mut self, slice: &str, start: Minute, slices_max: usize) -> Option<&mut Series> {
         if !self.children.contains_key(slice) {
             if self.children.len() >= slices_max {
-                self.slices_left_out += 1;
+                self.leave_out(slice);
                 return None;
             }
             self.children.insert(slice.to_owned(), Series::new(Some(slice.to_owned()), start));
         }
         self.children.get_mut(slice)
+    }
+
+    /// Remembers a slice that is not followed.
+    pub(crate) fn leave_out(&mut self, slice: &str) {
+        if self.left_out.len() < LEFT_OUT_MAX {
+            self.left_out.insert(slice.to_owned());
+        }
+    }
+
+    /// Slices seen but not followed.
+    pub(crate) fn slices_left_out(&self) -> usize {
+        self.left_out.len()
     }
 
     /// True when slices of a column may still be added.
@@ -192,7 +217,7 @@ impl Tracked {
             series.put(row.minute, Some(seen));
         }
         if slice.is_none() {
-            let new: std::collections::BTreeSet<Minute> = taken.iter().map(|row| row.minute).collect();
+            let new: BTreeSet<Minute> = taken.iter().map(|row| row.minute).collect();
             let first = imported.first().map(|run| run.start).into_iter().chain(new.first().copied()).min();
             let last = imported.last().map(|run| run.end).into_iter().chain(new.last().map(|m| m + 1)).max();
             if let (Some(first), Some(last)) = (first, last) {
@@ -209,6 +234,11 @@ impl Tracked {
         for series in self.all_mut() {
             series.history.set_masks(masks.clone());
         }
+        for alert in ours.iter().filter(|alert| is_new_normal(alert)) {
+            for series in self.all_mut() {
+                series.history.level_shift(alert.onset.minutes());
+            }
+        }
         let deviations = ours.iter().filter(|alert| alert.cause == Cause::Deviation || alert.resolved_at.is_none());
         if let Some(last) = deviations.filter(|alert| !alert.id.starts_with("silence-")).max_by_key(|alert| alert.paged_at) {
             let resolved = last.resolved_at.map(Timestamp::minutes);
@@ -222,25 +252,24 @@ impl Tracked {
         alerts.iter().find(|alert| alert.id == id).map(|alert| alert.onset.minutes())
     }
 
-    /// The points of a range to store; the last day of it gets the expectation the series would have had.
-    pub(crate) fn backfill_events(&self, range: Range<Minute>) -> Vec<Value> {
-        let mut events = Vec::new();
-        for series in self.all() {
-            let banded = (range.end - BAND_MINUTES).max(range.start);
-            let from = range.start.max(series.history.start());
-            let slice = series.slice.as_deref();
-            let point = |minute: Minute, score: Option<&Score>| {
-                point_event(&self.metric, slice, minute, series.history.get(minute), score, self.revision)
-            };
-            events.extend((from..banded).filter(|m| series.history.get(*m).is_some()).map(|minute| point(minute, None)));
-            let Some(fitted) = &series.fitted else {
-                events.extend((banded.max(from)..range.end).map(|minute| point(minute, None)));
-                continue;
-            };
-            let mut live = Live::warmed(fitted, &series.history, banded.max(from));
-            for minute in banded.max(from)..range.end {
-                let score = live.step(fitted, minute, series.history.get(minute));
-                events.push(point(minute, Some(&score)));
+    /// The points of a range of one series to store; the last day of it gets the expectation it would have had.
+    pub(crate) fn backfill_events(&self, slice: Option<&str>, range: &Range<Minute>) -> Vec<Value> {
+        let Some(series) = self.all().find(|series| series.slice.as_deref() == slice) else { return Vec::new() };
+        let from = range.start.max(series.history.start());
+        let banded = (range.end - BAND_MINUTES).max(from);
+        let point = |minute: Minute, score: Option<&Score>| {
+            point_event(&self.metric, slice, minute, series.history.get(minute), score, self.revision)
+        };
+        let seen = (from..banded).filter(|minute| series.history.get(*minute).is_some());
+        let mut events: Vec<Value> = seen.map(|minute| point(minute, None)).collect();
+        match &series.fitted {
+            None => events.extend((banded..range.end).map(|minute| point(minute, None))),
+            Some(fitted) => {
+                let mut live = Live::warmed(fitted, &series.history, banded);
+                events.extend((banded..range.end).map(|minute| {
+                    let score = live.step(fitted, minute, series.history.get(minute));
+                    point(minute, Some(&score))
+                }));
             }
         }
         events
@@ -251,7 +280,13 @@ impl Tracked {
 pub(crate) fn alert_mask(alert: &Alert) -> Option<Mask> {
     let resolved = alert.resolved_at?;
     let real_demand = alert.feedback.as_ref().is_some_and(|feedback| !feedback.verdict);
-    (!real_demand).then(|| incident_mask(alert.onset.minutes(), resolved.minutes()))
+    (!real_demand && !is_new_normal(alert)).then(|| incident_mask(alert.onset.minutes(), resolved.minutes()))
+}
+
+/// A deviation that lasted longer than a day is the new normal: its minutes are learnt from, and the level restarts at it.
+pub(crate) fn is_new_normal(alert: &Alert) -> bool {
+    let shifted = alert.level_shifted_at.is_some();
+    shifted && alert.cause == Cause::Deviation
 }
 
 /// The most frequent slices of each column.

@@ -27,6 +27,8 @@ pub(crate) struct MetricView {
     last: Option<Value>,
     blind: Option<BlindSpot>,
     error: Option<String>,
+    /// Slices seen but not followed, because of the caps.
+    slices_left_out: usize,
     /// The forecasts of the metric (`None`) and its slices.
     pub(crate) fitted: BTreeMap<Option<String>, Arc<Fitted>>,
     pub(crate) masks: Vec<Mask>,
@@ -99,6 +101,7 @@ impl MetricView {
             last: last(tracked),
             blind: parent.fitted.as_ref().zip(parent.last.as_ref()).map(|(fitted, last)| fitted.blind_spot(last.minute, last.mu)),
             error,
+            slices_left_out: tracked.slices_left_out(),
             fitted: tracked.all().filter_map(|one| Some((one.slice.clone(), one.fitted.clone()?))).collect(),
             masks: parent.history.masks().to_vec(),
             evaluated_to: tracked.evaluated_to,
@@ -136,7 +139,7 @@ impl MetricView {
             "file": metric.file, "error": self.error,
             "filter": metric.filter, "value": value, "denominator": denominator, "threshold_ms": threshold,
             "owner": metric.owner, "runbook": metric.runbook, "budget_share": metric.budget_share,
-            "smallest_drop": metric.smallest_drop, "channels": metric.channels,
+            "slices_left_out": self.slices_left_out, "smallest_drop": metric.smallest_drop, "channels": metric.channels,
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     points::{self, IMPORTED, ImportedRow},
     presence,
     score::Kind,
-    series::observation,
+    series::{SLICE_DAYS, observation},
     track::by_metric,
 };
 
@@ -23,7 +23,11 @@ const BACKFILL_MINUTES: i64 = 14 * 1440;
 impl Core {
     /// Finds out since when this process was down, from the last point the one before it stored.
     pub(crate) async fn find_downtime(&mut self, started: Timestamp) -> Result<(), Error> {
+        if self.started {
+            return Ok(());
+        }
         if self.store.snapshot(&DatasetName::system("metric_points")).is_none() {
+            self.started = true;
             return Ok(());
         }
         let sql = "SELECT CAST(max(received_at) AS BIGINT) FROM system.metric_points";
@@ -35,6 +39,7 @@ impl Core {
             arrow::array::Array::is_valid(column, 0).then(|| Timestamp(column.value(0)))
         });
         self.down = last.map(|last| last.minutes()..started.minutes() + 1);
+        self.started = true;
         Ok(())
     }
 
@@ -42,17 +47,20 @@ impl Core {
     pub(super) async fn load(&mut self, name: &str, complete: Minute, now: Timestamp) -> Result<(), Error> {
         let since = complete - i64::from(self.config.history_minutes);
         let metric = self.tracked[name].metric.clone();
-        let stored = points::load(&self.engine, &self.store, &metric, since).await?;
+        let slices_since = complete - SLICE_DAYS * crate::history::DAY_MINUTES;
+        let stored = points::load(&self.engine, &self.store, &metric, since, slices_since).await?;
         let slices_max = self.slices_room(name);
         let Some(tracked) = self.tracked.get_mut(name) else { return Ok(()) };
         tracked.take_stored(&stored, slices_max);
-        let counted = match stored.evaluated_to {
+        let (evaluated_to, revision) = (stored.evaluated_to, stored.revision);
+        drop(stored);
+        let counted = match evaluated_to {
             Some(minute) => {
                 tracked.evaluated_to = minute.clamp(since, complete);
                 None
             }
             None => {
-                tracked.revision = if stored.points.is_empty() && stored.revision == 0 { 1 } else { stored.revision + 1 };
+                tracked.revision = revision + 1;
                 self.backfill(name, since, complete).await?
             }
         };
@@ -63,10 +71,13 @@ impl Core {
         let minute = self.tracked[name].evaluated_to;
         self.fit(name, minute, true).await?;
         if let Some(range) = counted {
-            let events = self.tracked[name].backfill_events(range);
-            tracing::info!(metric = %name, points = events.len(), "history counted from raw events");
-            self.unstored.extend(events);
-            self.store_points().await;
+            tracing::info!(metric = %name, minutes = range.end - range.start, "history counted from raw events");
+            let slices: Vec<Option<String>> = self.tracked[name].all().map(|series| series.slice.clone()).collect();
+            for slice in slices {
+                let events = self.tracked[name].backfill_events(slice.as_deref(), &range);
+                self.unstored.extend(events);
+                self.store_points().await;
+            }
         }
         if let Some(tracked) = self.tracked.get_mut(name) {
             tracked.loaded = true;
@@ -159,15 +170,15 @@ impl Core {
         &mut self,
         dataset: &DatasetName,
         counted: &std::collections::BTreeMap<String, crate::track::Counted>,
-        from: Minute,
+        scanned: &Range<Minute>,
     ) -> Vec<serde_json::Value> {
         let mut events = Vec::new();
-        for name in self.names(dataset, |tracked| working(tracked) && tracked.evaluated_to > from) {
+        for name in self.names(dataset, |tracked| working(tracked) && tracked.evaluated_to > scanned.start) {
             let Some(tracked) = self.tracked.get_mut(&name) else { continue };
             let Some(source) = self.sources.get(&(dataset.clone(), tracked.metric.environment.clone())) else { continue };
             let counted = counted.get(&name);
             let metric = tracked.metric.clone();
-            let to = tracked.evaluated_to;
+            let (from, to) = (scanned.start, tracked.evaluated_to.min(scanned.end));
             let present = |minute: &Minute| source.count(*minute).is_some_and(|count| count > 0);
             let down = self.down.clone();
             let minutes: Vec<Minute> =

@@ -33,6 +33,7 @@ impl Core {
         let mut points = Vec::new();
         for key in self.source_keys(dataset) {
             let Some(pulse) = self.sources.get(&key).map(|source| source.pulse(minute)) else { continue };
+            let pulse = if self.store_failing && pulse != Pulse::Alive { Pulse::Unknown } else { pulse };
             let known_silent = self.silent.get(&key).map(|silent| silent.since);
             let silent = match pulse {
                 Pulse::Missing { since } => minute + 1 - since >= i64::from(self.config.silent_minutes),
@@ -127,7 +128,16 @@ impl Core {
                 if let Some(fresh) = self.fresh.get_mut(&id) {
                     fresh.closed = None;
                 } else if let Some(alert) = known {
-                    let alert = Alert { state: crate::alert::State::Firing, resolved_at: None, ..alert };
+                    let onset = Timestamp::from_minutes(score.minute);
+                    let alert = Alert {
+                        state: crate::alert::State::Firing,
+                        resolved_at: None,
+                        paged_at: now,
+                        onset,
+                        onset_from: onset,
+                        onset_to: onset,
+                        ..alert
+                    };
                     self.fresh.insert(id, Fresh { alert, kind: TransitionKind::Retriggered, closed: None });
                 }
             }
@@ -146,7 +156,9 @@ impl Core {
             for series in tracked.all_mut() {
                 series.live.hold(false);
                 series.live.forget(onset, minute + 1);
-                series.history.mask(crate::mask::incident_mask(onset, minute + 1));
+                if alert.level_shifted_at.is_none() {
+                    series.history.mask(crate::mask::incident_mask(onset, minute + 1));
+                }
             }
         }
         match self.fresh.get_mut(id) {
@@ -265,6 +277,8 @@ fn add_new_slices(tracked: &mut Tracked, counted: Option<&Counted>, minute: Minu
     for slice in new {
         if tracked.has_room(slice, per_column) {
             tracked.child(slice, minute, room);
+        } else {
+            tracked.leave_out(slice);
         }
     }
 }

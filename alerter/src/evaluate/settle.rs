@@ -11,6 +11,9 @@ use crate::{
     track::Tracked,
 };
 
+/// A deviation that lasts longer than this is taken as the new normal (design, forecast §2.8).
+const NEW_NORMAL_MINUTES: i64 = 24 * 60;
+
 impl Core {
     /// Records the incidents of this round and refreshes the open ones. Incidents that began and ended within the round (they
     /// were made up after a downtime) are recorded, but nobody is woken for them.
@@ -25,10 +28,9 @@ impl Core {
             }
         }
         for mut alert in open {
-            let changed = self.refresh(&mut alert, &changes, None);
+            let changed = self.refresh(&mut alert, &changes, None) | self.take_as_normal(&mut alert, now);
             let mut alerts = self.alerts.lock();
-            // An acknowledgement may have come in between.
-            if alerts.get(&alert.id).is_some_and(|known| known.is_open() && known.state == alert.state) {
+            if alerts.get(&alert.id).is_some_and(Alert::is_open) {
                 alerts.update(alert, changed, now);
             }
         }
@@ -37,6 +39,23 @@ impl Core {
         }
         self.end_orphans(now);
         self.alerts.lock().page_after_silence(now);
+    }
+
+    /// What has lasted for a day is the new normal: the level restarts from it, and with the next fit the incident ends.
+    fn take_as_normal(&mut self, alert: &mut Alert, now: Timestamp) -> bool {
+        let lasted = now.minutes() - alert.onset.minutes();
+        if alert.cause != Cause::Deviation || alert.level_shifted_at.is_some() || lasted <= NEW_NORMAL_MINUTES {
+            return false;
+        }
+        let Some(tracked) = self.tracked.get_mut(&alert.metric) else { return false };
+        tracing::warn!(metric = %alert.metric, alert = %alert.id, "the deviation has lasted for a day: the new normal");
+        for series in tracked.all_mut() {
+            series.history.level_shift(alert.onset.minutes());
+            series.live.hold(false);
+            series.forget_fit();
+        }
+        alert.level_shifted_at = Some(now);
+        true
     }
 
     /// Brings an alert up to its metric's last minute, or to the one it ended at.

@@ -17,11 +17,11 @@ use crate::{
 };
 
 /// One stored minute.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct StoredPoint {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct StoredPoint<'a> {
     pub(crate) minute: Minute,
-    pub(crate) slice: Option<String>,
-    pub(crate) definition: Option<String>,
+    pub(crate) slice: Option<&'a str>,
+    pub(crate) definition: Option<&'a str>,
     pub(crate) actual: Option<f64>,
     pub(crate) numerator: Option<f64>,
     pub(crate) exposure: Option<f64>,
@@ -34,7 +34,7 @@ pub(crate) struct StoredPoint {
     pub(crate) revision: i64,
 }
 
-impl StoredPoint {
+impl StoredPoint<'_> {
     /// What was seen in the minute; `None` for a minute without data.
     pub(crate) fn observation(&self, kind: Kind) -> Option<Observation> {
         match kind {
@@ -49,33 +49,61 @@ impl StoredPoint {
     }
 }
 
-/// Everything stored of one metric.
+/// Stored points as they were read.
 #[derive(Debug, Default)]
-pub(crate) struct Loaded {
-    /// Points of this definition and imported ones, in time order.
-    pub(crate) points: Vec<StoredPoint>,
+pub(crate) struct Stored {
+    batches: Vec<RecordBatch>,
+    /// Fingerprint whose points are given out, beside imported ones; `None`: all.
+    definition: Option<String>,
     /// First minute after those evaluated under this definition.
     pub(crate) evaluated_to: Option<Minute>,
-    /// Highest revision of any point of the metric.
+    /// Highest revision of any point read.
     pub(crate) revision: u32,
+}
+
+impl Stored {
+    /// Gives out the points of this definition and imported ones, in time order.
+    pub(crate) fn for_each(&self, mut take: impl FnMut(StoredPoint<'_>)) {
+        for batch in &self.batches {
+            points(batch, |point| {
+                let usable = match (&self.definition, point.definition) {
+                    (None, _) => true,
+                    (Some(own), Some(word)) => word == own || word == IMPORTED,
+                    (Some(_), None) => false,
+                };
+                if usable {
+                    take(point);
+                }
+            });
+        }
+    }
 }
 
 const NUMBERS: [&str; 9] =
     ["actual", "numerator", "exposure", "events", "variance", "expected", "lower", "upper", "score"];
 
-/// Loads what is stored of a metric since a minute.
-pub(crate) async fn load(engine: &Engine, store: &Store, metric: &Metric, since: Minute) -> Result<Loaded, Error> {
-    let points = read(engine, store, &metric.name, None, since, None).await?;
+/// Loads what is stored of a metric since a minute, and of its slices since a later one.
+pub(crate) async fn load(
+    engine: &Engine,
+    store: &Store,
+    metric: &Metric,
+    since: Minute,
+    slices_since: Minute,
+) -> Result<Stored, Error> {
+    let parts = [format!("time >= {}", time_literal(since)), format!("(slice IS NULL OR time >= {})", time_literal(slices_since))];
     let own = metric.fingerprint();
-    let revision = points.iter().map(|point| point.revision).max().unwrap_or(0);
-    let usable = |point: &StoredPoint| matches!(point.definition.as_deref(), Some(word) if word == own || word == IMPORTED);
-    let points: Vec<StoredPoint> = points.into_iter().filter(usable).collect();
-    let evaluated = points.iter().filter(|point| point.slice.is_none() && point.definition.as_deref() == Some(&own));
-    Ok(Loaded {
-        evaluated_to: evaluated.map(|point| point.minute + 1).max(),
-        revision: u32::try_from(revision).unwrap_or(u32::MAX),
-        points,
-    })
+    let mut stored = read(engine, store, &metric.name, &parts).await?;
+    let (mut revision, mut evaluated_to) = (0, None);
+    stored.for_each(|point| {
+        revision = revision.max(point.revision);
+        if point.slice.is_none() && point.definition == Some(&own) {
+            evaluated_to = evaluated_to.max(Some(point.minute + 1));
+        }
+    });
+    stored.definition = Some(own);
+    stored.evaluated_to = evaluated_to;
+    stored.revision = u32::try_from(revision).unwrap_or(u32::MAX);
+    Ok(stored)
 }
 
 /// The points of one series between two minutes, for charts.
@@ -86,41 +114,34 @@ pub(crate) async fn between(
     slice: Option<&str>,
     from: Minute,
     to: Minute,
-) -> Result<Vec<StoredPoint>, Error> {
-    read(engine, store, metric, Some(slice), from, Some(to)).await
+) -> Result<Stored, Error> {
+    let slice = slice.map_or_else(|| "slice IS NULL".to_owned(), |slice| format!("slice = {}", quoted(slice)));
+    let parts = [format!("time >= {}", time_literal(from)), format!("time < {}", time_literal(to)), slice];
+    read(engine, store, metric, &parts).await
 }
 
-async fn read(
-    engine: &Engine,
-    store: &Store,
-    metric: &str,
-    slice: Option<Option<&str>>,
-    from: Minute,
-    to: Option<Minute>,
-) -> Result<Vec<StoredPoint>, Error> {
-    let Some(snapshot) = store.snapshot(&DatasetName::system("metric_points")) else { return Ok(Vec::new()) };
+async fn read(engine: &Engine, store: &Store, metric: &str, conditions: &[String]) -> Result<Stored, Error> {
+    let Some(snapshot) = store.snapshot(&DatasetName::system("metric_points")) else { return Ok(Stored::default()) };
     // A column exists only once something was stored under its name.
-    let has = |name: &str| snapshot.schema.column(name).is_some();
-    let number = |name: &&str| {
-        if has(name) { format!("CAST({name} AS DOUBLE) AS {name}") } else { format!("CAST(NULL AS DOUBLE) AS {name}") }
+    let column = |name: &str, sql_type: &str| {
+        let known = snapshot.schema.column(name).is_some();
+        if known { format!("CAST({name} AS {sql_type})") } else { format!("CAST(NULL AS {sql_type})") }
     };
-    let slice_column = if has("slice") { "slice" } else { "CAST(NULL AS VARCHAR) AS slice" };
-    let mut conditions = vec![format!("metric = {}", quoted(metric)), format!("time >= {}", time_literal(from))];
-    conditions.extend(to.map(|to| format!("time < {}", time_literal(to))));
-    match slice {
-        Some(Some(slice)) if has("slice") => conditions.push(format!("slice = {}", quoted(slice))),
-        Some(Some(_)) => return Ok(Vec::new()),
-        Some(None) if has("slice") => conditions.push("slice IS NULL".to_owned()),
-        _ => {}
-    }
+    let slice = column("slice", "VARCHAR");
+    let conditions: Vec<String> =
+        conditions.iter().map(|condition| condition.replacen("slice", &slice, 1)).collect();
+    let numbers = NUMBERS.map(|name| format!("{} AS {name}", column(name, "DOUBLE"))).join(", ");
     let sql = format!(
-        "SELECT time, {slice_column}, definition, CAST(revision AS BIGINT) AS revision, {} FROM system.metric_points WHERE {} ORDER BY time",
-        NUMBERS.iter().map(number).collect::<Vec<_>>().join(", "),
+        "SELECT time, {slice} AS slice, {} AS definition, {} AS revision, {numbers} FROM system.metric_points \
+         WHERE metric = {} AND {} ORDER BY time",
+        column("definition", "VARCHAR"),
+        column("revision", "BIGINT"),
+        quoted(metric),
         conditions.join(" AND ")
     );
     let failed = |source| Error::LoadPoints { metric: metric.to_owned(), source };
     let batches = engine.rows(&sql, None).await.map_err(failed)?;
-    Ok(batches.iter().flat_map(points).collect())
+    Ok(Stored { batches, ..Stored::default() })
 }
 
 fn quoted(text: &str) -> String {
@@ -131,8 +152,8 @@ fn time_literal(minute: Minute) -> String {
     format!("TIMESTAMP '{}'", store::Timestamp::from_minutes(minute).to_rfc3339())
 }
 
-/// The rows of one batch; columns come in the order of the SELECT.
-fn points(batch: &RecordBatch) -> Vec<StoredPoint> {
+/// Gives out the rows of one batch; columns come in the order of the SELECT.
+fn points(batch: &RecordBatch, mut take: impl FnMut(StoredPoint<'_>)) {
     let column = |index: usize, wanted: &DataType| cast(batch.column(index), wanted).ok();
     let microseconds = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
     let (Some(times), Some(slices), Some(definitions), Some(revisions)) = (
@@ -141,22 +162,21 @@ fn points(batch: &RecordBatch) -> Vec<StoredPoint> {
         column(2, &DataType::Utf8),
         column(3, &DataType::Int64),
     ) else {
-        return Vec::new();
+        return;
     };
     let numbers: Vec<Option<arrow::array::ArrayRef>> =
         (0..NUMBERS.len()).map(|i| column(4 + i, &DataType::Float64)).collect();
     let (times, revisions) = (times.as_primitive::<Int64Type>(), revisions.as_primitive::<Int64Type>());
     let (slices, definitions) = (slices.as_string::<i32>(), definitions.as_string::<i32>());
-    let text = |array: &arrow::array::StringArray, row: usize| array.is_valid(row).then(|| array.value(row).to_owned());
     let number = |index: usize, row: usize| {
         let array = numbers[index].as_ref()?.as_primitive::<Float64Type>();
         array.is_valid(row).then(|| array.value(row))
     };
-    (0..batch.num_rows())
-        .map(|row| StoredPoint {
+    for row in 0..batch.num_rows() {
+        take(StoredPoint {
             minute: times.value(row).div_euclid(60_000_000),
-            slice: text(slices, row),
-            definition: text(definitions, row),
+            slice: slices.is_valid(row).then(|| slices.value(row)),
+            definition: definitions.is_valid(row).then(|| definitions.value(row)),
             actual: number(0, row),
             numerator: number(1, row),
             exposure: number(2, row),
@@ -167,6 +187,6 @@ fn points(batch: &RecordBatch) -> Vec<StoredPoint> {
             upper: number(7, row),
             score: number(8, row),
             revision: revisions.value(row),
-        })
-        .collect()
+        });
+    }
 }

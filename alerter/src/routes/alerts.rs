@@ -18,12 +18,18 @@ use crate::{
     sentence,
 };
 
+/// Alerts listed unless a limit is given.
+const LISTED: usize = 200;
+/// Alerts listed at most.
+const LISTED_MAX: usize = 1000;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Wanted {
     state: Option<String>,
     from: Option<String>,
     to: Option<String>,
+    limit: Option<usize>,
 }
 
 /// An alert as the API, the webhook and the console show it; `now` decides the words of its sentence.
@@ -71,6 +77,7 @@ pub(super) async fn list(
     let alerts: Vec<Value> = all
         .iter()
         .filter(|alert| (!only_open || alert.is_open()) && overlaps(alert))
+        .take(wanted.limit.unwrap_or(LISTED).min(LISTED_MAX))
         .map(|alert| shown(&alerter, alert))
         .collect();
     Ok(Json(json!({"alerts": alerts})))

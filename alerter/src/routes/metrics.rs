@@ -18,7 +18,7 @@ use super::{Failure, time};
 use crate::{
     Alerter,
     history::Minute,
-    points::{self, StoredPoint},
+    points::{self, Stored},
     score::Kind,
     view::MetricView,
 };
@@ -122,8 +122,22 @@ impl Mean {
     }
 }
 
-fn columns(view: &MetricView, slice: Option<&str>, grid: &Grid, stored: &[StoredPoint]) -> Value {
-    let by_minute: BTreeMap<Minute, &StoredPoint> = stored.iter().map(|point| (point.minute, point)).collect();
+/// What a chart shows of a stored minute.
+struct Shown {
+    actual: Option<f64>,
+    exposure: Option<f64>,
+    /// Expected, lower, upper.
+    band: Option<(f64, (f64, f64))>,
+    score: Option<f64>,
+}
+
+fn columns(view: &MetricView, slice: Option<&str>, grid: &Grid, stored: &Stored) -> Value {
+    let mut by_minute: BTreeMap<Minute, Shown> = BTreeMap::new();
+    stored.for_each(|point| {
+        let band = point.expected.zip(point.lower.zip(point.upper));
+        let shown = Shown { actual: point.actual, exposure: point.exposure, band, score: point.score };
+        by_minute.insert(point.minute, shown);
+    });
     let fitted = view.fitted.get(&slice.map(str::to_owned));
     let share = view.metric.kind() == Kind::Ratio;
     let mut out: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
@@ -139,7 +153,7 @@ fn columns(view: &MetricView, slice: Option<&str>, grid: &Grid, stored: &[Stored
                 actual.add(point.actual, weight);
                 score = score.into_iter().chain(point.score).reduce(f64::max);
             }
-            let band = point.and_then(|point| point.expected.zip(point.lower.zip(point.upper)));
+            let band = point.and_then(|point| point.band);
             let ahead = || {
                 let fitted = fitted.filter(|_| m >= view.evaluated_to)?;
                 let exposure = if share { view.usual_exposure.max(1.0) } else { 1.0 };

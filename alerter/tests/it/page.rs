@@ -1,12 +1,13 @@
 //! The page: one, true, with the right suspect.
 
-use crate::world::{NOON, NORMAL, Play, World, at};
+use crate::world::{NOON, NORMAL, Play, World, at, metric};
 
 const HALF: Play = Play { success: 0.45, alive: true };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drop_at_an_activation_pages_once_and_names_it_among_decoys() {
-    let mut world = World::start(60.0).await;
+    let definition = metric("").replace("[\"hook\"]", "[\"hook\", \"pager\", \"chat\"]");
+    let mut world = World::start_with(60.0, &definition).await;
     world.import_weeks(4).await;
     world.play(90, NORMAL).await;
     assert_eq!(world.receiver.count(), 0, "a quiet hour pages nobody");
@@ -57,6 +58,14 @@ async fn a_drop_at_an_activation_pages_once_and_names_it_among_decoys() {
     assert_eq!(ended[0]["data"]["dedup_key"], alert["dedup_key"]);
     world.play(150, NORMAL).await;
     assert_eq!(world.receiver.count(), 2, "page and end, nothing else");
+    let events = world.receiver.pager.lock().clone();
+    let actions: Vec<&str> = events.iter().map(|event| event["event_action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["trigger", "resolve"]);
+    assert!(events.iter().all(|event| event["dedup_key"] == alert["dedup_key"]), "{events:?}");
+    assert_eq!(events[0]["payload"]["summary"], alert["sentence"]);
+    let messages = world.receiver.chat.lock().clone();
+    assert_eq!(messages.len(), 2);
+    assert!(messages[1]["text"].as_str().unwrap().starts_with("Resolved: Bookings"), "{messages:?}");
     assert_eq!(world.state().await, "ok");
     assert!(NOON < onset);
 }
@@ -81,6 +90,30 @@ async fn without_a_change_near_the_page_says_so_and_slices_explain() {
     assert!(children.iter().any(|child| child["slice"] == "country=NL"), "{children:?}");
     let total: f64 = children.iter().map(|child| child["share"].as_f64().unwrap()).sum();
     assert!(total <= 1.0 + 1e-9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rise_of_a_share_pages_in_its_own_words() {
+    let definition = "[[metric]]\nname = \"failures\"\ntitle = \"Failed payments\"\nunit = \"payments\"\ndataset = \"shop\"\n\
+        environment = \"production\"\nkind = \"ratio\"\ndirection = \"up\"\nfilter = \"status = 500\"\n\
+        denominator = \"route = '/pay'\"\nchannels = [\"hook\"]\nbudget_share = 0.01\n";
+    let mut world = World::start_with(60.0, definition).await;
+    world.import_failures(4).await;
+    let usual = Play { success: 0.98, alive: true };
+    world.play(60, usual).await;
+    assert_eq!(world.receiver.count(), 0);
+    world.play(10, Play { success: 0.8, alive: true }).await;
+    let pages = world.receiver.taken("alert.triggered");
+    assert_eq!(pages.len(), 1);
+    let alert = &pages[0]["data"];
+    let sentence = alert["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("We would expect failed payments to be ") && sentence.contains(" %, but see "), "{sentence}");
+    assert_eq!(alert["direction"], "up");
+    let share = alert["expected_share"].as_f64().unwrap();
+    assert!((0.01..0.03).contains(&share), "{share}");
+    let metrics = world.get("/api/v1/metrics").await;
+    let last = metrics["metrics"][0]["last"]["expected"].as_f64().unwrap();
+    assert!((0.01..0.03).contains(&last), "{last}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,6 +40,9 @@ impl Clock for Hands {
 pub(crate) struct Receiver {
     pub(crate) status: Arc<Mutex<u16>>,
     got: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
+    /// What the pager and the chat took.
+    pub(crate) pager: Arc<Mutex<Vec<Value>>>,
+    pub(crate) chat: Arc<Mutex<Vec<Value>>>,
     address: String,
 }
 
@@ -47,8 +50,18 @@ impl Receiver {
     async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let receiver = Self { status: Arc::new(Mutex::new(200)), got: Arc::default(), address };
-        let routes = Router::new().route("/hook", post(take)).with_state(receiver.clone());
+        let receiver = Self {
+            status: Arc::new(Mutex::new(200)),
+            got: Arc::default(),
+            pager: Arc::default(),
+            chat: Arc::default(),
+            address,
+        };
+        let routes = Router::new()
+            .route("/hook", post(take))
+            .route("/pager", post(take_event))
+            .route("/chat", post(take_message))
+            .with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         receiver
     }
@@ -73,6 +86,18 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
         receiver.got.lock().push((headers, serde_json::from_slice(&body).unwrap()));
     }
     status
+}
+
+/// Answers as PagerDuty does.
+async fn take_event(State(receiver): State<Receiver>, body: Bytes) -> impl IntoResponse {
+    receiver.pager.lock().push(serde_json::from_slice(&body).unwrap());
+    (StatusCode::ACCEPTED, r#"{"status":"success","message":"Event processed"}"#)
+}
+
+/// Answers as Slack does.
+async fn take_message(State(receiver): State<Receiver>, body: Bytes) -> impl IntoResponse {
+    receiver.chat.lock().push(serde_json::from_slice(&body).unwrap());
+    "ok"
 }
 
 /// The site.
@@ -111,11 +136,14 @@ impl World {
         let folder = root.path().join("metrics");
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("hook.key"), SECRET).unwrap();
-        let channel = format!(
-            "[[channel]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{}/hook\"\nsecret_file = \"hook.key\"\n",
-            receiver.address
+        std::fs::write(folder.join("pager.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        let address = &receiver.address;
+        let channels = format!(
+            "[[channel]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{address}/hook\"\nsecret_file = \"hook.key\"\n\
+             [[channel]]\nname = \"pager\"\nkind = \"pagerduty\"\nurl = \"{address}/pager\"\nrouting_key_file = \"pager.key\"\n\
+             [[channel]]\nname = \"chat\"\nkind = \"slack\"\nurl = \"{address}/chat\"\n"
         );
-        std::fs::write(folder.join("channels.toml"), channel).unwrap();
+        std::fs::write(folder.join("channels.toml"), channels).unwrap();
         std::fs::write(folder.join("shop.toml"), definitions).unwrap();
         let clock = Arc::new(Hands(Mutex::new(at(NOON, 0))));
         let (store, engine, alerter) = open(root.path().to_owned(), clock.clone()).await;
@@ -140,6 +168,18 @@ impl World {
     /// Loads weeks of minute counts up to now.
     pub(crate) async fn import_weeks(&self, weeks: i64) {
         self.import(weeks, self.minute).await;
+    }
+
+    /// Loads weeks of payments that failed, one in fifty, of all that were tried.
+    pub(crate) async fn import_failures(&self, weeks: i64) {
+        let mut csv = String::from("time,count,denominator\n");
+        for minute in self.minute - weeks * 10_080..self.minute {
+            let tried = self.rates.at(minute).total();
+            let failed = (1..=tried).filter(|number| !succeeds(*number, 0.98)).count();
+            csv.push_str(&format!("{},{failed},{tried}\n", minute * 60));
+        }
+        let imported = self.alerter.import("failures", None, csv.as_bytes()).await.unwrap().unwrap();
+        assert!(imported.rejected.is_empty(), "{imported:?}");
     }
 
     /// Loads weeks of minute counts up to three days ago.
@@ -167,7 +207,7 @@ impl World {
         for (market, count) in booked.bookings.iter().enumerate() {
             for _ in 0..*count {
                 number += 1;
-                let ok = f64::from(number) * 0.618_034 % 1.0 < play.success;
+                let ok = succeeds(number, play.success);
                 events.push(json!({
                     "time": at(minute, i64::from(number) % 60).to_rfc3339(),
                     "environment": "production",
@@ -226,6 +266,11 @@ impl World {
     pub(crate) async fn state(&self) -> String {
         self.get("/api/v1/metrics").await["metrics"][0]["state"].as_str().unwrap().to_owned()
     }
+}
+
+/// A share of all numbers, evenly spread.
+fn succeeds(number: u32, share: f64) -> bool {
+    f64::from(number) * 0.618_034 % 1.0 < share
 }
 
 async fn open(root: PathBuf, clock: Arc<Hands>) -> (Store, Engine, Alerter) {
