@@ -77,7 +77,8 @@ impl Change {
             }
             ChangeKind::Flag => activation("flag", target, self.text("variant"), self.inferred),
             ChangeKind::Deploy => {
-                let version = self.text("version").or_else(|| self.text("rollout")).or_else(|| self.text("revision_ref"));
+                let version =
+                    self.text("version").or_else(|| self.text("rollout")).or_else(|| self.text("revision_ref"));
                 let what = match (self.text("service"), version) {
                     (Some(service), Some(version)) => format!("{service} {version}"),
                     (None, Some(version)) => version.to_owned(),

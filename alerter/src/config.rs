@@ -114,10 +114,8 @@ impl Config {
             .map(|(key, value, low, high)| format!("alerter.{key} is {value}: it must be within {low} and {high}"))
             .collect();
         if !(self.public_url.starts_with("http://") || self.public_url.starts_with("https://")) {
-            problems.push(format!(
-                "alerter.public_url is {:?}: it must start with http:// or https://",
-                self.public_url
-            ));
+            problems
+                .push(format!("alerter.public_url is {:?}: it must start with http:// or https://", self.public_url));
         }
         problems
     }

@@ -129,7 +129,8 @@ impl Core {
                 Some(tracked) if *tracked.metric == metric => continue,
                 // Only what is counted needs a new history; the rest takes effect with the next fit.
                 Some(tracked)
-                    if tracked.metric.fingerprint() == metric.fingerprint() && tracked.metric.slices == metric.slices =>
+                    if tracked.metric.fingerprint() == metric.fingerprint()
+                        && tracked.metric.slices == metric.slices =>
                 {
                     tracked.metric = Arc::new(metric);
                     tracked.all_mut().for_each(Series::forget_fit);
@@ -204,7 +205,11 @@ impl Core {
 
     /// Counts all working metrics of a dataset, and the events of any kind of its sources, in one scan. When that fails each
     /// metric is tried alone, so that one metric's SQL cannot stop the others.
-    async fn count(&mut self, dataset: &DatasetName, range: &Range<Minute>) -> Result<BTreeMap<String, Counted>, Error> {
+    async fn count(
+        &mut self,
+        dataset: &DatasetName,
+        range: &Range<Minute>,
+    ) -> Result<BTreeMap<String, Counted>, Error> {
         let names = self.names(dataset, working);
         let sources: Vec<MetricQuery> = self.source_keys(dataset).iter().map(presence_query).collect();
         let queries: Vec<MetricQuery> = names.iter().map(|name| self.tracked[name].metric.query()).collect();
@@ -355,7 +360,11 @@ fn presence_name(key: &SourceKey) -> String {
 }
 
 fn presence_of(counted: &Counted) -> Vec<(Minute, u64)> {
-    counted.get(&None).into_iter().flat_map(|minutes| minutes.values().map(|point| (point.minute, point.rows))).collect()
+    counted
+        .get(&None)
+        .into_iter()
+        .flat_map(|minutes| minutes.values().map(|point| (point.minute, point.rows)))
+        .collect()
 }
 
 /// A metric that takes part in this round.

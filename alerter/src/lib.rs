@@ -393,7 +393,12 @@ impl Alerter {
             gauge("definition_problems", "Problems of definition files now", "", single(status.problems.len() as f64)),
             gauge("metrics_defined", "Metrics in force", "", single(status.metrics as f64)),
             gauge("evaluation_lag_seconds", "Age of the last evaluated minute", "", single(status.evaluation_lag_s)),
-            gauge("channel_failing", "1 while a channel fails", "channel", channels(|channel| channel.failing_since.is_some())),
+            gauge(
+                "channel_failing",
+                "1 while a channel fails",
+                "channel",
+                channels(|channel| channel.failing_since.is_some()),
+            ),
             gauge("channel_dead", "1 when a channel was switched off", "channel", channels(|channel| channel.dead)),
         ];
         metrics::text(&self.shared.counters, &gauges)

@@ -86,7 +86,9 @@ fn body_object(body: &[u8]) -> Result<serde_json::Map<String, Value>, Failure> {
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Failure::invalid("the body must be a JSON object")),
-        Err(error) => Err(Failure::new(StatusCode::BAD_REQUEST, "malformed_json", format!("the body is no JSON: {error}"))),
+        Err(error) => {
+            Err(Failure::new(StatusCode::BAD_REQUEST, "malformed_json", format!("the body is no JSON: {error}")))
+        }
     }
 }
 

@@ -220,9 +220,10 @@ fn evidence(alert: &Alert) -> Option<String> {
 fn missed(alert: &Alert) -> Option<String> {
     let so_far = if alert.is_open() { " so far" } else { "" };
     let unit = &alert.unit;
-    let budget = alert.budget_share.filter(|share| *share > 0.0).map_or_else(String::new, |share| {
-        format!(", {} of the error budget of 28 days", number::percent(share))
-    });
+    let budget = alert
+        .budget_share
+        .filter(|share| *share > 0.0)
+        .map_or_else(String::new, |share| format!(", {} of the error budget of 28 days", number::percent(share)));
     if alert.cause == Cause::Silence {
         return Some(format!("Missed{so_far}: unknown, up to {} {unit}{budget}.", number::plain(alert.unknown_up_to)));
     }

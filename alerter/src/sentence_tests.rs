@@ -37,7 +37,9 @@ fn the_long_form_names_only_the_sources_that_entered() {
     );
     let mut three = alert();
     three.sources = vec!["last week".into(), "last month".into(), "last year".into()];
-    assert!(long(&three, minute(10)).starts_with("According to data from last week, last month and last year we would"));
+    assert!(
+        long(&three, minute(10)).starts_with("According to data from last week, last month and last year we would")
+    );
     three.sources.clear();
     assert!(long(&three, minute(10)).starts_with("We would expect"));
 }

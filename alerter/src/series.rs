@@ -87,7 +87,11 @@ impl Series {
         let Some(at) = self.fitted_at else { return !self.history.is_empty() };
         let grain = |minute: Minute| {
             let instant = chrono::DateTime::from_timestamp(minute * 60, 0).unwrap_or_default().with_timezone(&zone);
-            if self.fitted.is_some() { instant.format("%Y-%m-%d").to_string() } else { instant.format("%Y-%m-%dT%H").to_string() }
+            if self.fitted.is_some() {
+                instant.format("%Y-%m-%d").to_string()
+            } else {
+                instant.format("%Y-%m-%dT%H").to_string()
+            }
         };
         grain(at) != grain(minute)
     }

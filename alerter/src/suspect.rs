@@ -166,7 +166,8 @@ mod tests {
 
     fn change(id: &str, kind: &str, minutes_before: i64, environment: Option<&str>) -> Change {
         let time = store::Timestamp::from_minutes(ONSET - minutes_before).to_rfc3339();
-        Change::from_json(&json!({"id": id, "kind": kind, "time": time, "environment": environment, "target": id})).unwrap()
+        Change::from_json(&json!({"id": id, "kind": kind, "time": time, "environment": environment, "target": id}))
+            .unwrap()
     }
 
     #[test]

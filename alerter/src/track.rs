@@ -190,7 +190,12 @@ impl Tracked {
     }
 
     /// Takes rows of an import where no raw events speak; returns the rows taken.
-    pub(crate) fn take_imported(&mut self, slice: Option<&str>, rows: &[ImportedRow], since: Minute) -> Vec<ImportedRow> {
+    pub(crate) fn take_imported(
+        &mut self,
+        slice: Option<&str>,
+        rows: &[ImportedRow],
+        since: Minute,
+    ) -> Vec<ImportedRow> {
         let share = self.metric.kind() == Kind::Ratio;
         let imported = self.imported.clone();
         let is_imported = |minute: Minute| {
@@ -200,14 +205,16 @@ impl Tracked {
         let start = rows.first().map_or(since, |row| row.minute).max(since);
         let series = match slice {
             None => &mut self.parent,
-            Some(slice) => self
-                .children
-                .entry(slice.to_owned())
-                .or_insert_with(|| Series::new(Some(slice.to_owned()), start)),
+            Some(slice) => {
+                self.children.entry(slice.to_owned()).or_insert_with(|| Series::new(Some(slice.to_owned()), start))
+            }
         };
         let unit = series.fitted.as_ref().map_or(1.0, |fitted| fitted.noise().unit);
-        let taken: Vec<ImportedRow> =
-            rows.iter().copied().filter(|row| series.history.get(row.minute).is_none() || is_imported(row.minute)).collect();
+        let taken: Vec<ImportedRow> = rows
+            .iter()
+            .copied()
+            .filter(|row| series.history.get(row.minute).is_none() || is_imported(row.minute))
+            .collect();
         for row in taken.iter().filter(|row| row.minute >= since) {
             let seen = match (share, row.denominator) {
                 (true, Some(denominator)) => Observation::ratio(row.count, denominator),
@@ -240,7 +247,9 @@ impl Tracked {
             }
         }
         let deviations = ours.iter().filter(|alert| alert.cause == Cause::Deviation || alert.resolved_at.is_none());
-        if let Some(last) = deviations.filter(|alert| !alert.id.starts_with("silence-")).max_by_key(|alert| alert.paged_at) {
+        if let Some(last) =
+            deviations.filter(|alert| !alert.id.starts_with("silence-")).max_by_key(|alert| alert.paged_at)
+        {
             let resolved = last.resolved_at.map(Timestamp::minutes);
             self.incident = Incident::restored(last.id.clone(), last.paged_at.minutes(), resolved);
         }

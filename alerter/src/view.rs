@@ -99,7 +99,11 @@ impl MetricView {
             alerts_from,
             alert_id,
             last: last(tracked),
-            blind: parent.fitted.as_ref().zip(parent.last.as_ref()).map(|(fitted, last)| fitted.blind_spot(last.minute, last.mu)),
+            blind: parent
+                .fitted
+                .as_ref()
+                .zip(parent.last.as_ref())
+                .map(|(fitted, last)| fitted.blind_spot(last.minute, last.mu)),
             error,
             slices_left_out: tracked.slices_left_out(),
             fitted: tracked.all().filter_map(|one| Some((one.slice.clone(), one.fitted.clone()?))).collect(),
@@ -216,7 +220,10 @@ impl Status {
         Self {
             metrics: view.metrics.len(),
             alerts_open,
-            delivery_failures: channels.iter().filter(|channel| channel.dead || channel.failing_since.is_some()).count(),
+            delivery_failures: channels
+                .iter()
+                .filter(|channel| channel.dead || channel.failing_since.is_some())
+                .count(),
             outbox_length: outbox.len(),
             evaluation_lag_s: lag,
             problems: view.problems.clone(),

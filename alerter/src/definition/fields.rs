@@ -21,7 +21,8 @@ impl<'a> Report<'a> {
 
     /// The line, counted from 1, of a byte offset.
     pub(super) fn line(&self, offset: usize) -> u32 {
-        let newlines = self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count();
+        let newlines =
+            self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count();
         u32::try_from(newlines + 1).unwrap_or(u32::MAX)
     }
 
@@ -91,7 +92,8 @@ impl<'t, 'i> Fields<'t, 'i> {
         let text = self.text(key, report)?;
         let found = words.iter().copied().find(|word| *word == text);
         if found.is_none() {
-            let hint = nearest(&text, words.iter().copied()).map_or_else(String::new, |word| format!(" (did you mean {word:?}?)"));
+            let hint = nearest(&text, words.iter().copied())
+                .map_or_else(String::new, |word| format!(" (did you mean {word:?}?)"));
             report.problem(&self.place(key), format!("`{key}` is {text:?}: it must be {}{hint}", words.join(" | ")));
         }
         found
@@ -114,7 +116,10 @@ impl<'t, 'i> Fields<'t, 'i> {
         match number {
             Some(number) if within.contains(&number) => Some(number),
             Some(number) => {
-                report.problem(&span, format!("`{key}` is {number}: it must be within {} and {}", within.start(), within.end()));
+                report.problem(
+                    &span,
+                    format!("`{key}` is {number}: it must be within {} and {}", within.start(), within.end()),
+                );
                 None
             }
             None => {

@@ -94,7 +94,8 @@ impl Folder {
         for file in self.files.values() {
             for channel in &file.good.channels {
                 if let Some(first) = channels.get(&channel.name) {
-                    let message = format!("channel {:?} is already defined in {}:{}", channel.name, first.file, first.line);
+                    let message =
+                        format!("channel {:?} is already defined in {}:{}", channel.name, first.file, first.line);
                     self.across.push(problem(&channel.file, channel.line, message));
                 } else {
                     channels.insert(channel.name.clone(), channel.clone());
@@ -102,7 +103,8 @@ impl Folder {
             }
             for metric in &file.good.metrics {
                 if let Some(first) = metrics.get(&metric.name) {
-                    let message = format!("metric {:?} is already defined in {}:{}", metric.name, first.file, first.line);
+                    let message =
+                        format!("metric {:?} is already defined in {}:{}", metric.name, first.file, first.line);
                     self.across.push(problem(&metric.file, metric.line, message));
                 } else {
                     metrics.insert(metric.name.clone(), metric.clone());
@@ -190,9 +192,8 @@ pub fn check(root: &Path, environment: &Environment) -> Vec<Problem> {
 /// Reads a secret now. The error names its place, never its content.
 pub(crate) fn read_secret(root: &Path, secret: &Secret, environment: &Environment) -> Result<String, String> {
     let text = match secret {
-        Secret::File(path) => {
-            std::fs::read_to_string(root.join(path)).map_err(|error| format!("could not read the secret file {path:?}: {error}"))?
-        }
+        Secret::File(path) => std::fs::read_to_string(root.join(path))
+            .map_err(|error| format!("could not read the secret file {path:?}: {error}"))?,
         Secret::Env(name) => {
             environment.get(name).ok_or_else(|| format!("the environment variable {name:?} of a secret is not set"))?
         }

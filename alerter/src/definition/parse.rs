@@ -34,7 +34,8 @@ pub fn parse(file: &str, text: &str) -> Result<Definitions, Vec<Problem>> {
     let mut report = Report::new(file, text);
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        report.problem(&error.span().unwrap_or(0..0), format!("not valid TOML: {}", error.message().replace('\n', ", ")));
+        report
+            .problem(&error.span().unwrap_or(0..0), format!("not valid TOML: {}", error.message().replace('\n', ", ")));
     }
     let mut definitions = Definitions::default();
     for (key, value) in root.get_ref().iter() {
@@ -42,8 +43,10 @@ pub fn parse(file: &str, text: &str) -> Result<Definitions, Vec<Problem>> {
             "metric" => "[[metric]]",
             "channel" => "[[channel]]",
             other => {
-                let hint = nearest(other, ["metric", "channel"])
-                    .map_or_else(|| "expected [[metric]] or [[channel]]".to_owned(), |known| format!("did you mean [[{known}]]?"));
+                let hint = nearest(other, ["metric", "channel"]).map_or_else(
+                    || "expected [[metric]] or [[channel]]".to_owned(),
+                    |known| format!("did you mean [[{known}]]?"),
+                );
                 report.problem(&key.span(), format!("unknown section `{other}`: {hint}"));
                 continue;
             }
@@ -83,7 +86,10 @@ fn metric(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Op
     let dataset = dataset.and_then(|text| {
         let valid = DatasetName::from_user(&text).filter(|valid| valid.as_str() == text);
         if valid.is_none() {
-            report.problem(&fields.place("dataset"), format!("`dataset` is {text:?}: a dataset is [a-z][a-z0-9_]* and not `system`"));
+            report.problem(
+                &fields.place("dataset"),
+                format!("`dataset` is {text:?}: a dataset is [a-z][a-z0-9_]* and not `system`"),
+            );
         }
         valid
     });

@@ -79,7 +79,10 @@ fn all_problems_are_reported_at_once() {
 #[test]
 fn broken_toml_names_its_line() {
     let problems = parse("m.toml", "[[metric]]\nname = \"a\ndataset = \"shop\"\n").unwrap_err();
-    assert!(problems.iter().any(|problem| problem.line == 2 && problem.message.contains("not valid TOML")), "{problems:?}");
+    assert!(
+        problems.iter().any(|problem| problem.line == 2 && problem.message.contains("not valid TOML")),
+        "{problems:?}"
+    );
 }
 
 #[test]

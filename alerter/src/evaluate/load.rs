@@ -102,7 +102,9 @@ impl Core {
         let per_column = self.config.slice_values_max as usize;
         let Some(tracked) = self.tracked.get_mut(name) else { return Ok(None) };
         tracked.evaluated_to = complete;
-        let Some(start) = first.map(|first| first.max(since)).filter(|start| *start < complete) else { return Ok(None) };
+        let Some(start) = first.map(|first| first.max(since)).filter(|start| *start < complete) else {
+            return Ok(None);
+        };
         let mut from = start;
         while from < complete {
             let range = from..complete.min(from + BACKFILL_MINUTES);
@@ -114,7 +116,8 @@ impl Core {
                 .await
                 .map_err(failed)?;
             #[expect(clippy::cast_precision_loss, reason = "events of a minute")]
-            let mut presence: Vec<(Minute, f64)> = presence.iter().map(|(minute, count)| (*minute, *count as f64)).collect();
+            let mut presence: Vec<(Minute, f64)> =
+                presence.iter().map(|(minute, count)| (*minute, *count as f64)).collect();
             presence.sort_by_key(|(minute, _)| *minute);
             let holes = presence::holes(range.clone(), &presence);
             let counted = by_metric(counted).remove(name).unwrap_or_default();
@@ -175,7 +178,9 @@ impl Core {
         let mut events = Vec::new();
         for name in self.names(dataset, |tracked| working(tracked) && tracked.evaluated_to > scanned.start) {
             let Some(tracked) = self.tracked.get_mut(&name) else { continue };
-            let Some(source) = self.sources.get(&(dataset.clone(), tracked.metric.environment.clone())) else { continue };
+            let Some(source) = self.sources.get(&(dataset.clone(), tracked.metric.environment.clone())) else {
+                continue;
+            };
             let counted = counted.get(&name);
             let metric = tracked.metric.clone();
             let (from, to) = (scanned.start, tracked.evaluated_to.min(scanned.end));

@@ -41,7 +41,8 @@ impl Core {
             };
             let empty = self.sources.get(&key).and_then(|source| source.count(minute)).is_none_or(|count| count == 0);
             let blind = silent || (known_silent.is_some() && empty);
-            let names = self.names(dataset, |one| working(one) && one.metric.environment == key.1 && one.evaluated_to <= minute);
+            let names = self
+                .names(dataset, |one| working(one) && one.metric.environment == key.1 && one.evaluated_to <= minute);
             let mut breached_while_empty = false;
             for name in &names {
                 let score = self.score(name, counted.get(name), minute, pulse, blind, &mut points);
@@ -110,10 +111,12 @@ impl Core {
         match tracked.incident.advance(score) {
             None => {}
             Some(Step::Opened) => {
-                let ended = self.alerts.lock().last(|alert| alert.metric == metric.name).and_then(|alert| alert.resolved_at);
+                let ended =
+                    self.alerts.lock().last(|alert| alert.metric == metric.name).and_then(|alert| alert.resolved_at);
                 let not_before = ended.map(Timestamp::minutes);
                 let Some(breach) = &score.breach else { return };
-                let Some(alert) = page::breached(&metric, &tracked.parent, breach, score.minute, not_before, now) else {
+                let Some(alert) = page::breached(&metric, &tracked.parent, breach, score.minute, not_before, now)
+                else {
                     return;
                 };
                 tracked.incident.named(alert.id.clone());

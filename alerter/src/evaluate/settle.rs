@@ -62,7 +62,15 @@ impl Core {
     fn refresh(&self, alert: &mut Alert, changes: &[Change], closed: Option<Minute>) -> bool {
         let Some(tracked) = self.tracked.get(&alert.metric) else { return false };
         let minute = closed.unwrap_or(tracked.evaluated_to) - 1;
-        page::refresh(alert, &tracked.metric, &tracked.parent, &tracked.children, Some(changes), closed.is_none(), minute)
+        page::refresh(
+            alert,
+            &tracked.metric,
+            &tracked.parent,
+            &tracked.children,
+            Some(changes),
+            closed.is_none(),
+            minute,
+        )
     }
 
     /// Ends a known incident with its final numbers.
@@ -88,9 +96,14 @@ impl Core {
         for id in gone {
             alerts.resolve(&id, now, now);
         }
-        let open_silence = |id: &str| alerts.get(id).is_some_and(|alert| alert.is_open() && alert.cause == Cause::Silence);
-        let ended: Vec<_> =
-            self.silent.iter().filter(|(_, silent)| !open_silence(&silent.alert_id)).map(|(key, _)| key.clone()).collect();
+        let open_silence =
+            |id: &str| alerts.get(id).is_some_and(|alert| alert.is_open() && alert.cause == Cause::Silence);
+        let ended: Vec<_> = self
+            .silent
+            .iter()
+            .filter(|(_, silent)| !open_silence(&silent.alert_id))
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in ended {
             self.silent.remove(&key);
         }

@@ -193,8 +193,12 @@ impl Outbox {
     /// [`Outbox::apply`]. An earlier notification of the same incident goes first.
     pub(crate) fn take_due(&mut self, now: Timestamp) -> Vec<(u64, Delivery, Channel)> {
         let mut due = Vec::new();
-        let mut busy: BTreeSet<String> =
-            self.deliveries.values().filter(|delivery| delivery.in_flight).map(|delivery| delivery.channel.clone()).collect();
+        let mut busy: BTreeSet<String> = self
+            .deliveries
+            .values()
+            .filter(|delivery| delivery.in_flight)
+            .map(|delivery| delivery.channel.clone())
+            .collect();
         let mut waiting: BTreeSet<(String, String)> = BTreeSet::new();
         for (key, delivery) in &mut self.deliveries {
             let incident = (delivery.channel.clone(), delivery.transition.alert.dedup_key.clone());
@@ -275,7 +279,9 @@ impl Outbox {
                     let error = delivery.last_error.as_deref().unwrap_or("never sent");
                     ends.push((*key, format!("given up after {} hours: {error}", self.limits.hours_max)));
                 }
-                Some(_) if delivery.attempts > 0 && delivery.since.plus_seconds(self.limits.fallback_after_s) <= now => {
+                Some(_)
+                    if delivery.attempts > 0 && delivery.since.plus_seconds(self.limits.fallback_after_s) <= now =>
+                {
                     late.push(*key);
                 }
                 Some(_) => {}

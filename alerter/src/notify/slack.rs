@@ -70,7 +70,8 @@ fn fields(alert: &Alert) -> Vec<Value> {
 }
 
 fn buttons(alert: &Alert, links: &Links) -> Vec<Value> {
-    let button = |text: &str, url: &str| json!({"type": "button", "text": {"type": "plain_text", "text": text}, "url": url});
+    let button =
+        |text: &str, url: &str| json!({"type": "button", "text": {"type": "plain_text", "text": text}, "url": url});
     let mut buttons = vec![button("Open alert", &links.console(&alert.id))];
     if let Some(runbook) = &alert.runbook {
         buttons.push(button("Runbook", runbook));

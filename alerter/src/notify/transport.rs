@@ -55,18 +55,25 @@ impl Webhooks {
     /// # Errors
     /// When the TLS set-up of the system is unusable.
     pub fn new(timeout: Duration) -> Result<Self, Error> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Losing the race against another caller leaves a provider installed as well.
-            drop(rustls::crypto::ring::default_provider().install_default());
-        }
-        let client = reqwest::Client::builder()
-            .timeout(timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("yellowline/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|source| Error::Transport { source })?;
-        Ok(Self { client })
+        Ok(Self { client: http_client(timeout)? })
     }
+}
+
+/// An HTTP client with TLS by rustls and no redirects; a request ends after `timeout`.
+///
+/// # Errors
+/// When the TLS set-up of the system is unusable.
+pub fn http_client(timeout: Duration) -> Result<reqwest::Client, Error> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Losing the race against another caller leaves a provider installed as well.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
+    reqwest::Client::builder()
+        .timeout(timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("yellowline/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|source| Error::Transport { source })
 }
 
 impl Transport for Webhooks {
@@ -78,8 +85,11 @@ impl Transport for Webhooks {
         Box::pin(async move {
             let response = post.send().await.map_err(reason)?;
             let status = response.status().as_u16();
-            let retry_after =
-                response.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let retry_after = response
+                .headers()
+                .get(http::header::RETRY_AFTER)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned);
             let mut body = Vec::new();
             let mut chunks = response.bytes_stream();
             while let Some(chunk) = chunks.next().await {

@@ -42,16 +42,15 @@ pub(super) fn headers(
 
 fn sign(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> Result<String, String> {
     let encoded = secret.strip_prefix("whsec_").unwrap_or(secret);
-    let key = STANDARD
-        .decode(encoded)
-        .map_err(|_| "the signing secret is not whsec_ followed by base64".to_owned())?;
+    let key = STANDARD.decode(encoded).map_err(|_| "the signing secret is not whsec_ followed by base64".to_owned())?;
     if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) {
         return Err(format!(
             "the signing secret has {} bytes: it must have {KEY_BYTES_MIN} to {KEY_BYTES_MAX}",
             key.len()
         ));
     }
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| "the signing secret has no usable length".to_owned())?;
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(&key).map_err(|_| "the signing secret has no usable length".to_owned())?;
     mac.update(id.as_bytes());
     mac.update(b".");
     mac.update(timestamp.as_bytes());

@@ -82,7 +82,9 @@ fn row(record: &csv::StringRecord, is_share: bool) -> Result<ImportedRow, String
         return Err(format!("{} fields instead of `{wanted}`", record.len()));
     }
     let minute = parse_time(time).ok_or_else(|| {
-        format!("`{time}` is no time: write RFC 3339 such as 2026-11-20T14:10:00Z, or seconds or milliseconds since 1970")
+        format!(
+            "`{time}` is no time: write RFC 3339 such as 2026-11-20T14:10:00Z, or seconds or milliseconds since 1970"
+        )
     })?;
     let number = |text: &str, what: &str| {
         text.parse::<f64>()
@@ -91,7 +93,8 @@ fn row(record: &csv::StringRecord, is_share: bool) -> Result<ImportedRow, String
             .ok_or_else(|| format!("the {what} `{text}` is no number from 0 up"))
     };
     let count = number(count, "count")?;
-    let denominator = record.get(2).filter(|text| !text.is_empty()).map(|text| number(text, "denominator")).transpose()?;
+    let denominator =
+        record.get(2).filter(|text| !text.is_empty()).map(|text| number(text, "denominator")).transpose()?;
     match denominator {
         None if is_share => Err("the metric is a share: a third field with the denominator is needed".to_owned()),
         Some(denominator) if is_share && count > denominator => {

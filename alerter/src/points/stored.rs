@@ -90,7 +90,10 @@ pub(crate) async fn load(
     since: Minute,
     slices_since: Minute,
 ) -> Result<Stored, Error> {
-    let parts = [format!("time >= {}", time_literal(since)), format!("(slice IS NULL OR time >= {})", time_literal(slices_since))];
+    let parts = [
+        format!("time >= {}", time_literal(since)),
+        format!("(slice IS NULL OR time >= {})", time_literal(slices_since)),
+    ];
     let own = metric.fingerprint();
     let mut stored = read(engine, store, &metric.name, &parts).await?;
     let (mut revision, mut evaluated_to) = (0, None);
@@ -128,8 +131,7 @@ async fn read(engine: &Engine, store: &Store, metric: &str, conditions: &[String
         if known { format!("CAST({name} AS {sql_type})") } else { format!("CAST(NULL AS {sql_type})") }
     };
     let slice = column("slice", "VARCHAR");
-    let conditions: Vec<String> =
-        conditions.iter().map(|condition| condition.replacen("slice", &slice, 1)).collect();
+    let conditions: Vec<String> = conditions.iter().map(|condition| condition.replacen("slice", &slice, 1)).collect();
     let numbers = NUMBERS.map(|name| format!("{} AS {name}", column(name, "DOUBLE"))).join(", ");
     let sql = format!(
         "SELECT time, {slice} AS slice, {} AS definition, {} AS revision, {numbers} FROM system.metric_points \

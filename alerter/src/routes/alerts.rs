@@ -68,7 +68,9 @@ pub(super) async fn list(
     let only_open = match wanted.state.as_deref() {
         None | Some("all") => false,
         Some("open") => true,
-        Some(other) => return Err(Failure::invalid(format!("`state` is {other:?}: it must be open or all")).of(&headers)),
+        Some(other) => {
+            return Err(Failure::invalid(format!("`state` is {other:?}: it must be open or all")).of(&headers));
+        }
     };
     let all = alerter.shared.alerts.lock().all();
     let overlaps = |alert: &Alert| {

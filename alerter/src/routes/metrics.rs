@@ -180,7 +180,8 @@ fn columns(view: &MetricView, slice: Option<&str>, grid: &Grid, stored: &Stored)
         }
         minute += grid.step;
     }
-    let mut answer = json!({"metric": view.metric.name, "slice": slice, "unit": view.metric.unit, "step_s": grid.step * 60});
+    let mut answer =
+        json!({"metric": view.metric.name, "slice": slice, "unit": view.metric.unit, "step_s": grid.step * 60});
     for name in ["time_ms", "actual", "expected", "lower", "upper", "score", "masked"] {
         answer[name] = json!(out.remove(name).unwrap_or_default());
     }

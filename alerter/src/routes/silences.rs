@@ -28,9 +28,14 @@ pub(super) async fn create(
         let object = body_object(&body)?;
         only(&object, &["metric", "until", "actor", "reason"])?;
         let now = alerter.shared.clock.now();
-        let metric = text(&object, "metric")?.ok_or_else(|| Failure::invalid("`metric` is missing: name one, or \"*\""))?;
+        let metric =
+            text(&object, "metric")?.ok_or_else(|| Failure::invalid("`metric` is missing: name one, or \"*\""))?;
         if metric != "*" && !alerter.shared.view.read().metrics.contains_key(&metric) {
-            return Err(Failure::new(StatusCode::NOT_FOUND, "metric_not_found", format!("there is no metric {metric}")));
+            return Err(Failure::new(
+                StatusCode::NOT_FOUND,
+                "metric_not_found",
+                format!("there is no metric {metric}"),
+            ));
         }
         let until = text(&object, "until")?.ok_or_else(|| Failure::invalid("`until` is missing"))?;
         let until = time(&until, "until")?;
@@ -64,5 +69,9 @@ pub(super) async fn end(
         let failure = Failure::new(StatusCode::NOT_FOUND, "silence_not_found", format!("there is no silence {id}"));
         return Err(failure.of(&headers));
     }
-    if alerter.write_transitions(now).await { Ok(StatusCode::NO_CONTENT) } else { Err(Failure::unavailable().of(&headers)) }
+    if alerter.write_transitions(now).await {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Failure::unavailable().of(&headers))
+    }
 }

@@ -89,7 +89,8 @@ pub(crate) fn milliseconds(ms: f64) -> String {
 /// `14:03 CET`, with the day in front when it is not today's.
 pub(crate) fn clock(time: Timestamp, now: Timestamp, zone: &str) -> String {
     let zone: chrono_tz::Tz = zone.parse().unwrap_or(chrono_tz::UTC);
-    let local = |time: Timestamp| chrono::DateTime::from_timestamp_micros(time.0).unwrap_or_default().with_timezone(&zone);
+    let local =
+        |time: Timestamp| chrono::DateTime::from_timestamp_micros(time.0).unwrap_or_default().with_timezone(&zone);
     let (then, today) = (local(time), local(now));
     if then.date_naive() == today.date_naive() {
         then.format("%H:%M %Z").to_string()

@@ -14,7 +14,11 @@ async fn a_metric_counts_the_past_that_was_there_before_it() {
     world.play(2, NORMAL).await;
     std::fs::write(world.path("shop.toml"), crate::world::metric("")).unwrap();
     world.play(2, NORMAL).await;
-    let path = format!("/api/v1/metrics/bookings/points?from={}&to={}", at(NOON - 600, 0).to_rfc3339(), at(NOON, 0).to_rfc3339());
+    let path = format!(
+        "/api/v1/metrics/bookings/points?from={}&to={}",
+        at(NOON - 600, 0).to_rfc3339(),
+        at(NOON, 0).to_rfc3339()
+    );
     let points = world.get(&path).await;
     let actual = points["actual"].as_array().unwrap();
     assert_eq!(actual.len(), 600);
@@ -37,7 +41,8 @@ async fn imported_history_brings_a_band_that_goes_on_into_the_future() {
     let number = |name: &str, index: usize| points[name][index].as_f64();
     assert_eq!(points["time_ms"].as_array().unwrap().len(), 65);
     for index in 0..65 {
-        let (low, mid, high) = (number("lower", index).unwrap(), number("expected", index).unwrap(), number("upper", index).unwrap());
+        let (low, mid, high) =
+            (number("lower", index).unwrap(), number("expected", index).unwrap(), number("upper", index).unwrap());
         assert!(low < mid && mid < high, "{index}: {low} {mid} {high}");
         assert_eq!(number("actual", index).is_some(), index < 5, "{index}");
     }
@@ -57,7 +62,11 @@ async fn late_events_reopen_their_minute() {
     let late = json!({"time": at(minute, 30).to_rfc3339(), "environment": "production", "route": "/pay", "status": 200, "country": "NL"});
     world.store.append_values(&shop(), &[late.clone(), late]).await.unwrap();
     world.play(1, NORMAL).await;
-    let path = format!("/api/v1/metrics/bookings/points?from={}&to={}", at(minute, 0).to_rfc3339(), at(minute + 1, 0).to_rfc3339());
+    let path = format!(
+        "/api/v1/metrics/bookings/points?from={}&to={}",
+        at(minute, 0).to_rfc3339(),
+        at(minute + 1, 0).to_rfc3339()
+    );
     let points = world.get(&path).await;
     assert_eq!(points["actual"][0].as_f64(), Some(f64::from(world.rates.at(minute).total() + 2)));
 }
@@ -76,7 +85,10 @@ async fn lines_that_cannot_be_read_are_named() {
 async fn csv_post(world: &World, csv: String) -> (u16, serde_json::Value) {
     use tower::ServiceExt as _;
     let request = axum::http::Request::post("/api/v1/metrics/bookings/points").header("content-type", "text/csv");
-    let response = alerter::routes(world.alerter.clone()).oneshot(request.body(axum::body::Body::from(csv)).unwrap()).await.unwrap();
+    let response = alerter::routes(world.alerter.clone())
+        .oneshot(request.body(axum::body::Body::from(csv)).unwrap())
+        .await
+        .unwrap();
     let status = response.status().as_u16();
     let bytes = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
     (status, serde_json::from_slice(&bytes).unwrap())

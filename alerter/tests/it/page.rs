@@ -27,7 +27,10 @@ async fn a_drop_at_an_activation_pages_once_and_names_it_among_decoys() {
     assert_eq!((pages.len(), world.receiver.count()), (1, 1), "exactly one page");
     let alert = &pages[0]["data"];
     let began = alert["onset"].as_str().unwrap();
-    assert!((at(onset - 1, 0).to_rfc3339().as_str()..=at(onset + 1, 0).to_rfc3339().as_str()).contains(&began), "{began}");
+    assert!(
+        (at(onset - 1, 0).to_rfc3339().as_str()..=at(onset + 1, 0).to_rfc3339().as_str()).contains(&began),
+        "{began}"
+    );
     let sentence = alert["sentence"].as_str().unwrap();
     assert!(sentence.contains(" at the yellow activation line of experiment 13"), "{sentence}");
     assert!(!sentence.contains("99"), "another environment is never a suspect: {sentence}");
@@ -107,7 +110,10 @@ async fn a_rise_of_a_share_pages_in_its_own_words() {
     assert_eq!(pages.len(), 1);
     let alert = &pages[0]["data"];
     let sentence = alert["sentence"].as_str().unwrap();
-    assert!(sentence.starts_with("We would expect failed payments to be ") && sentence.contains(" %, but see "), "{sentence}");
+    assert!(
+        sentence.starts_with("We would expect failed payments to be ") && sentence.contains(" %, but see "),
+        "{sentence}"
+    );
     assert_eq!(alert["direction"], "up");
     let share = alert["expected_share"].as_f64().unwrap();
     assert!((0.01..0.03).contains(&share), "{share}");
@@ -161,9 +167,23 @@ async fn requests_that_make_no_sense_are_refused_in_the_shared_shape() {
     check("GET", "/api/v1/alerts/none", None, 404, "alert_not_found").await;
     check("GET", "/api/v1/alerts?state=shut", None, 400, "invalid_request").await;
     check("POST", "/api/v1/alerts/none/acknowledge", Some("{}"), 404, "alert_not_found").await;
-    check("POST", "/api/v1/silences", Some(r#"{"metric":"none","until":"2026-11-20T13:00:00Z"}"#), 404, "metric_not_found").await;
+    check(
+        "POST",
+        "/api/v1/silences",
+        Some(r#"{"metric":"none","until":"2026-11-20T13:00:00Z"}"#),
+        404,
+        "metric_not_found",
+    )
+    .await;
     check("POST", "/api/v1/silences", Some(r#"{"metric":"*","until":"soon"}"#), 400, "invalid_request").await;
-    check("POST", "/api/v1/silences", Some(r#"{"metric":"*","untill":"2026-11-20T13:00:00Z"}"#), 400, "invalid_request").await;
+    check(
+        "POST",
+        "/api/v1/silences",
+        Some(r#"{"metric":"*","untill":"2026-11-20T13:00:00Z"}"#),
+        400,
+        "invalid_request",
+    )
+    .await;
     check("DELETE", "/api/v1/silences/none", None, 404, "silence_not_found").await;
     check("GET", "/api/v1/metrics/none/points", None, 404, "metric_not_found").await;
     check("GET", "/api/v1/metrics/bookings/points?step_s=90", None, 400, "invalid_request").await;

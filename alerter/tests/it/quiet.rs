@@ -15,7 +15,10 @@ async fn a_silent_source_pages_after_two_minutes_and_ends_when_it_is_back() {
     let alert = &pages[0]["data"];
     assert_eq!(alert["cause"], "silence");
     let sentence = alert["sentence"].as_str().unwrap();
-    assert!(sentence.contains("bookings per minute, but nothing of any kind has arrived since 14:30 CET"), "{sentence}");
+    assert!(
+        sentence.contains("bookings per minute, but nothing of any kind has arrived since 14:30 CET"),
+        "{sentence}"
+    );
     assert_eq!(world.state().await, "silent");
     world.play(10, DEAD).await;
     let open = world.get("/api/v1/alerts?state=open").await;

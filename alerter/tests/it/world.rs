@@ -1,9 +1,6 @@
 //! A booking site in a temporary folder, whose minutes a test plays one by one.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use alerter::{Alerter, Config};
 use axum::{
@@ -202,7 +199,8 @@ impl World {
             return;
         }
         let booked = self.rates.at(minute);
-        let mut events = vec![json!({"time": at(minute, 1).to_rfc3339(), "environment": "production", "route": "/search"})];
+        let mut events =
+            vec![json!({"time": at(minute, 1).to_rfc3339(), "environment": "production", "route": "/search"})];
         let mut number = 0_u32;
         for (market, count) in booked.bookings.iter().enumerate() {
             for _ in 0..*count {
