@@ -5,7 +5,9 @@ use std::{fmt, path::PathBuf, sync::Arc};
 /// Looks a variable of the process environment up. Only `src/config.rs` of the binary reads the environment, so the
 /// function comes from there; the default knows no variable.
 #[derive(Clone)]
-pub struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Environment(Arc<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     /// Wraps a lookup function.

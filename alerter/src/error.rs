@@ -23,7 +23,7 @@ pub enum Error {
         dataset: String,
         /// Why.
         #[source]
-        source: query::Error,
+        source: Box<query::Error>,
     },
     /// Stored points could not be read back.
     #[error("could not load the stored points of metric {metric}")]
@@ -32,7 +32,7 @@ pub enum Error {
         metric: String,
         /// Why.
         #[source]
-        source: query::Error,
+        source: Box<query::Error>,
     },
     /// One of our own datasets could not be read.
     #[error("could not read dataset {dataset}")]

@@ -155,7 +155,7 @@ impl Core {
                 self.warnings.remove(name);
             }
             Err(source) => {
-                let error = Error::Count { dataset: tracked.metric.dataset.to_string(), source };
+                let error = counting(&tracked.metric.dataset, source);
                 let known = self.warnings.insert(name.to_owned(), error.chain());
                 if known.as_ref() != self.warnings.get(name) {
                     tracing::warn!(metric = %name, error = %error.chain(), "the metric's SQL does not work yet");
@@ -377,5 +377,5 @@ pub(crate) fn time_range(minutes: &Range<Minute>) -> TimeRange {
 }
 
 pub(crate) fn counting(dataset: &DatasetName, source: query::Error) -> Error {
-    Error::Count { dataset: dataset.to_string(), source }
+    Error::Count { dataset: dataset.to_string(), source: Box::new(source) }
 }

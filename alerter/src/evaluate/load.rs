@@ -32,7 +32,8 @@ impl Core {
         }
         let sql = "SELECT CAST(max(received_at) AS BIGINT) FROM system.metric_points";
         let batches = self.engine.rows(sql, None).await;
-        let batches = batches.map_err(|source| Error::LoadPoints { metric: "all".to_owned(), source })?;
+        let batches =
+            batches.map_err(|source| Error::LoadPoints { metric: "all".to_owned(), source: Box::new(source) })?;
         let last = batches.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| {
             let column = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Int64).ok()?;
             let column = column.as_primitive::<Int64Type>();

@@ -57,7 +57,7 @@ fn golden(name: &str, payload: &Value) {
     assert_eq!(text, expect, "{path} differs: see the module's doc");
 }
 
-fn text<'a>(value: &'a Value, characters_max: usize) -> &'a str {
+fn text(value: &Value, characters_max: usize) -> &str {
     let text = value.as_str().unwrap_or_else(|| panic!("{value} is no string"));
     assert!(!text.is_empty() && text.chars().count() <= characters_max, "{} characters", text.chars().count());
     text

@@ -141,7 +141,7 @@ async fn read(engine: &Engine, store: &Store, metric: &str, conditions: &[String
         quoted(metric),
         conditions.join(" AND ")
     );
-    let failed = |source| Error::LoadPoints { metric: metric.to_owned(), source };
+    let failed = |source| Error::LoadPoints { metric: metric.to_owned(), source: Box::new(source) };
     let batches = engine.rows(&sql, None).await.map_err(failed)?;
     Ok(Stored { batches, ..Stored::default() })
 }

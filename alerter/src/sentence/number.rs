@@ -40,7 +40,9 @@ pub(crate) fn pair(expected: f64, seen: f64) -> (String, String) {
 }
 
 fn shown(number: f64, step: f64) -> String {
-    let decimals = if step >= 1.0 { 0 } else { (-step.log10()).round().clamp(0.0, 9.0) as usize };
+    // Steps are powers of ten down to a millionth.
+    let decimals = (1..=9).find(|decimals| step >= 10f64.powi(1 - decimals) * 0.99).unwrap_or(9) - 1;
+    let decimals = usize::try_from(decimals).unwrap_or(0);
     let text = format!("{number:.decimals$}");
     let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

@@ -16,7 +16,8 @@ async fn a_receiver_that_answers_500_for_ten_minutes_gets_the_page_once_after() 
     assert_eq!(world.receiver.count(), 0);
     let status = world.alerter.status();
     assert_eq!((status.delivery_failures, status.alerts_open), (1, 1));
-    assert!(status.channels[0].last_error.as_deref().unwrap().contains("answered 500"));
+    let hook = status.channels.iter().find(|channel| channel.name == "hook").unwrap();
+    assert!(hook.last_error.as_deref().unwrap().contains("answered 500"));
     assert!(world.alerter.metrics_text().contains("yellowline_alerter_channel_failing{channel=\"hook\"} 1"));
     *world.receiver.status.lock() = 204;
     world.play(10, OUT).await;
