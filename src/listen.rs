@@ -12,8 +12,8 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to send a request's head; stops connections that only hold a place.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a connection may idle, and a client take to send a request's head: frees places that are only held.
+const HEAD_DEADLINE: Duration = Duration::from_secs(75);
 /// How long open requests may take to end after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (such as no file descriptors left), so that the loop does not spin.

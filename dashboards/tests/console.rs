@@ -1,4 +1,6 @@
 //! The console as a client sees it: the real page, its files, their headers, and what it must not answer.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(feature = "console")]
 
 use axum::body::Body;
