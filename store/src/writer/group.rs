@@ -10,7 +10,7 @@ use crate::{
     dataset::Dataset,
     dedup::KeyAnswer,
     memtable::Stamp,
-    wal::{FrameKind, Payload, Record, Segment, SegmentId, record::put_u32, write_frame},
+    wal::{compress::compress, FrameKind, Payload, Record, Segment, SegmentId, record::put_u32, write_frame},
 };
 
 /// Small records are compressed together up to this size; larger blocks gain nothing (5.5:1 at 1 MB).
@@ -316,7 +316,7 @@ impl Block {
         if self.records == 1 && self.raw.len() < COMPRESS_BYTES_MIN {
             write_frame(out, self.seed, self.synced, FrameKind::Record, |out| out.extend_from_slice(&self.raw[4..]));
         } else {
-            let packed = zstd::bulk::compress(&self.raw, 1)?;
+            let packed = compress(&self.raw)?;
             write_frame(out, self.seed, self.synced, FrameKind::Block, |out| {
                 put_u32(out, self.raw.len());
                 out.extend_from_slice(&packed);
