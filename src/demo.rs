@@ -233,3 +233,6 @@ impl Folder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

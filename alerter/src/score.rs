@@ -250,6 +250,13 @@ pub enum EpisodeEvent {
 }
 
 impl Episode {
+    /// The episode of an incident known from before a restart: open since a minute, or closed at one. A resumed episode counts
+    /// its calm minutes anew, and only its fast windows keep it open.
+    #[must_use]
+    pub fn resumed(open_since: Option<Minute>, closed_at: Option<Minute>) -> Self {
+        Self { open_since, slow: false, calm_minutes: 0, closed_at: closed_at.filter(|_| open_since.is_none()) }
+    }
+
     /// True between opening and closing.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -20,7 +20,7 @@ pub use changes::{Change, ChangeKind, ChangeStatus, Changes, Declared};
 pub use config::Config;
 pub use error::Error;
 pub use routes::routes;
-use store::{AppendOptions, Clock, DatasetName, Reject, Store};
+use store::{AppendOptions, Clock, DatasetName, Reject, Store, Timestamp};
 use tokio::sync::Semaphore;
 
 /// The door for events: limits, decoding, durable append. Cheap to clone.
@@ -71,7 +71,16 @@ impl Intake {
     #[must_use]
     pub fn new(config: Config, store: Store, changes: Changes, clock: Arc<dyn Clock>) -> Self {
         let in_flight = Semaphore::new(kib(config.in_flight_bytes_max));
-        Self { inner: Arc::new(Inner { config, store, changes, clock, in_flight, stats: stats::Stats::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                config,
+                store,
+                changes,
+                clock,
+                in_flight,
+                stats: stats::Stats::default(),
+            }),
+        }
     }
 
     /// Takes one request: decompress, split, decode, append. Returns after its events are fsynced and visible.
@@ -84,16 +93,34 @@ impl Intake {
             .in_flight
             .try_acquire_many(kib(request.body.len()).try_into().unwrap_or(u32::MAX))
             .map_err(|_| Error::Overloaded)?;
-        let options = AppendOptions { idempotency_key: request.idempotency_key.clone(), import: request.import };
-        let (decoded, lines) = in_place_if_large(request.body.len(), || inner.decode(&request, &options))?;
+        let options = AppendOptions {
+            idempotency_key: request.idempotency_key.clone(),
+            import: request.import,
+        };
+        let (decoded, lines) =
+            in_place_if_large(request.body.len(), || inner.decode(&request, &options))?;
         let mut rejected = decoded.rejects().to_vec();
         lines.name_in(&mut rejected);
         inner.stats.count(&rejected);
-        let receipt = inner.store.append(&request.dataset, decoded, options).await?;
+        let receipt = inner
+            .store
+            .append(&request.dataset, decoded, options)
+            .await?;
+        inner.stats.accept(receipt.accepted, inner.clock.now());
         if !receipt.first_sights.is_empty() {
             inner.changes.sighted(&receipt.first_sights).await?;
         }
-        Ok(Accepted { accepted: receipt.accepted, duplicates: receipt.duplicates, rejected })
+        Ok(Accepted {
+            accepted: receipt.accepted,
+            duplicates: receipt.duplicates,
+            rejected,
+        })
+    }
+
+    /// Events stored per second, averaged over the last ten.
+    #[must_use]
+    pub fn events_per_second(&self, now: Timestamp) -> f64 {
+        self.inner.stats.events_per_second(now)
     }
 
     /// Prometheus text of this stage (`yellowline_ingest_*`).
@@ -104,13 +131,30 @@ impl Intake {
 }
 
 impl Inner {
-    fn decode(&self, request: &Request, options: &AppendOptions) -> Result<(store::Decoded, split::Lines), Error> {
-        let plain = body::decompress(&request.body, request.format.encoding, self.config.decompressed_bytes_max)?;
-        let split = split::split(&plain, request.format.media, self.config.events_per_request_max)?;
+    fn decode(
+        &self,
+        request: &Request,
+        options: &AppendOptions,
+    ) -> Result<(store::Decoded, split::Lines), Error> {
+        let plain = body::decompress(
+            &request.body,
+            request.format.encoding,
+            self.config.decompressed_bytes_max,
+        )?;
+        let split = split::split(
+            &plain,
+            request.format.media,
+            self.config.events_per_request_max,
+        )?;
         if split.events.is_empty() {
-            return Err(Error::Malformed { reason: "there is no event in the body", position: 0 });
+            return Err(Error::Malformed {
+                reason: "there is no event in the body",
+                position: 0,
+            });
         }
-        let decoded = self.store.decode(&request.dataset, &split.events, self.clock.now(), options);
+        let decoded = self
+            .store
+            .decode(&request.dataset, &split.events, self.clock.now(), options);
         Ok((decoded, split.lines))
     }
 }
@@ -118,9 +162,13 @@ impl Inner {
 /// Decoding a large body takes milliseconds: tell the runtime, so that other connections go on.
 fn in_place_if_large<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     const LARGE_BYTES: usize = 256 * 1024;
-    let multi_threaded =
-        tokio::runtime::Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
-    if bytes > LARGE_BYTES && multi_threaded { tokio::task::block_in_place(work) } else { work() }
+    let multi_threaded = tokio::runtime::Handle::current().runtime_flavor()
+        == tokio::runtime::RuntimeFlavor::MultiThread;
+    if bytes > LARGE_BYTES && multi_threaded {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
 }
 
 fn kib(bytes: usize) -> usize {

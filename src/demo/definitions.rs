@@ -101,7 +101,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_secret(folder.path()).unwrap();
         write_files(folder.path(), "http://127.0.0.1:9/pages").unwrap();
-        assert_eq!(alerter::check_folder(&super::folder(folder.path())), Vec::<String>::new());
+        assert!(alerter::check(&super::folder(folder.path()), &alerter::Environment::default()).is_empty());
         for name in [BOOKINGS, PAYMENT_SUCCESS] {
             assert!(METRICS.contains(&format!("name = \"{name}\"")));
         }

@@ -22,14 +22,14 @@ const STATUS_PAUSE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Declares changes, each once, when their time has come.
-struct Declared {
+pub(super) struct Declared {
     connection: Connection,
     keys: HashSet<String>,
 }
 
 /// Prepares and directs until the demo ends.
 pub(super) fn run(stage: &Stage) -> anyhow::Result<()> {
-    let mut declared = Declared { connection: stage.connection(), keys: HashSet::new() };
+    let mut declared = Declared::new(stage);
     prepare(stage, &mut declared)?;
     if stage.is_stopping() {
         return Ok(());
@@ -87,8 +87,12 @@ fn welcome(stage: &Stage, activation: i64) {
 }
 
 impl Declared {
+    pub(super) fn new(stage: &Stage) -> Self {
+        Self { connection: stage.connection(), keys: HashSet::new() }
+    }
+
     /// Declares every change whose time has come and that is not declared yet; returns a line for each.
-    fn declare_due(&mut self, stage: &Stage) -> anyhow::Result<Vec<String>> {
+    pub(super) fn declare_due(&mut self, stage: &Stage) -> anyhow::Result<Vec<String>> {
         let now = machine::now();
         let due: Vec<_> = {
             let story = stage.story();

@@ -98,10 +98,14 @@ impl<'a> Reassembler<'a> {
                 insert(&mut event, path, *kind, array, row);
             }
         }
-        if !has.0 && let Some(time) = self.sent_time(row) {
+        if !has.0
+            && let Some(time) = self.sent_time(row)
+        {
             event.insert(&["time"], time);
         }
-        if !has.1 && let Some(id) = self.sent_id(row) {
+        if !has.1
+            && let Some(id) = self.sent_id(row)
+        {
             event.insert(&["id"], quoted(id));
         }
         self.insert_rest(&mut event, row)?;
@@ -113,9 +117,8 @@ impl<'a> Reassembler<'a> {
     /// A row's event as a value.
     pub(crate) fn event_json(&self, row: usize) -> Result<Value, ReassembleError> {
         let text = self.event_text(row)?;
-        serde_json::from_str(&text).or_else(|error| {
-            lenient::value(&mut Cursor::new(&text)).map_err(|_fault| ReassembleError::Json(error))
-        })
+        serde_json::from_str(&text)
+            .or_else(|error| lenient::value(&mut Cursor::new(&text)).map_err(|_fault| ReassembleError::Json(error)))
     }
 
     fn sent_time(&self, row: usize) -> Option<String> {
@@ -147,7 +150,8 @@ impl<'a> Reassembler<'a> {
                 }
             };
             if is_element_path(path) && value.get().starts_with('[') {
-                let items: Vec<Option<Box<RawValue>>> = serde_json::from_str(value.get()).map_err(ReassembleError::Json)?;
+                let items: Vec<Option<Box<RawValue>>> =
+                    serde_json::from_str(value.get()).map_err(ReassembleError::Json)?;
                 event.insert_elements(path, items.len(), &|at| items[at].as_ref().map(|item| item.get().to_owned()));
             } else {
                 event.insert(path, value.get().to_owned());
@@ -205,7 +209,8 @@ pub(crate) fn scalar_json(kind: Kind, array: &ArrayRef, row: usize) -> Option<St
         Kind::Ints | Kind::Floats | Kind::Texts | Kind::Bools => {
             let items = array.as_list_opt::<i32>()?.value(row);
             let element = kind.element()?;
-            let items = (0..items.len()).map(|at| scalar_json(element, &items, at).unwrap_or_else(|| "null".to_owned()));
+            let items =
+                (0..items.len()).map(|at| scalar_json(element, &items, at).unwrap_or_else(|| "null".to_owned()));
             Some(format!("[{}]", items.collect::<Vec<_>>().join(",")))
         }
     }

@@ -212,7 +212,7 @@ fn write_business(facts: &mut Facts<'_>, json: &mut Json<'_>) {
         wide::write_hotel(facts, json);
     }
     json.end();
-    if facts.page == Page::Pay {
+    if facts.page == Page::Pay && facts.service == Service::Web {
         let made = facts.status == 200;
         json.object("booking").flag("made", made).int("nights", visit.nights);
         if made {

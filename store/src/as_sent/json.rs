@@ -25,7 +25,9 @@ fn same(sent: &Json, given: &Json) -> bool {
         (Json::Literal(sent), Json::Literal(given)) | (Json::Text(sent), Json::Text(given)) => sent == given,
         (Json::Number(sent), Json::Number(given)) => {
             let value: f64 = given.parse().unwrap();
-            sent == given || sent.parse::<f64>() == Ok(value) && (is_held(sent, value) || is_held(given, value) && is_whole(sent, given))
+            sent == given
+                || sent.parse::<f64>() == Ok(value)
+                    && (is_held(sent, value) || is_held(given, value) && is_whole(sent, given))
         }
         (Json::Array(sent), Json::Array(given)) => {
             sent.len() == given.len() && sent.iter().zip(given).all(|(sent, given)| same(sent, given))

@@ -129,6 +129,21 @@ impl Catalog {
         Settled { variant, usual: columns.entries[column].node == node }
     }
 
+    /// Whether the logical name of a key tells how it is nested: then `rest` may hold its values.
+    pub(crate) fn is_told_by_name(&self, node: NodeId) -> bool {
+        let columns = self.columns.lock();
+        let trie = self.trie.read();
+        let known = trie.node(node);
+        match columns.by_name.get(&known.name) {
+            Some(column) => columns.entries[*column].node == node,
+            // a key of the event itself, without a dot and not posing as a renamed one: no other nesting gives this name
+            None => {
+                let (key, name) = (&*known.key, &*known.name);
+                known.parent == trie::ROOT && key == name && !key.contains('.') && !key.starts_with("user:")
+            }
+        }
+    }
+
     /// A physical column.
     pub(crate) fn physical(&self, variant: VariantId) -> Physical {
         self.columns.lock().variants[variant as usize].clone()

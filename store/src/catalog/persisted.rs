@@ -50,9 +50,10 @@ pub(super) fn persist(catalog: &Catalog) -> (String, BTreeMap<String, String>) {
         }
         field(name, &system_type(name).unwrap_or(DataType::Utf8), metadata)
     });
-    let own = columns.variants.iter().map(|physical| {
-        field(&physical.name, &physical.kind.data_type(), metadata_of(&columns, physical))
-    });
+    let own = columns
+        .variants
+        .iter()
+        .map(|physical| field(&physical.name, &physical.kind.data_type(), metadata_of(&columns, physical)));
     let fields: Vec<Value> = system.chain(own).collect();
     let mut configuration = BTreeMap::new();
     let first_seen = catalog.sights.lock().to_code();

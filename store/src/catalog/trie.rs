@@ -76,10 +76,26 @@ pub(crate) struct Node {
     pub known: Known,
     /// `"key":` as most writers spell it; empty for a key that needs escapes.
     pub quoted: Box<[u8]>,
+    /// Keys seen below it.
+    children: u32,
+    children_max: u32,
     /// The key that opened this object last time.
     first: AtomicU32,
     /// The key that followed this one last time.
     next: AtomicU32,
+}
+
+/// Keys of one object that become columns; one with more uses ids as keys, and is kept as JSON text from there on.
+const CHILDREN_MAX: u32 = 5_000;
+/// The same for the event itself and for experiments, which are never kept as text.
+const CHILDREN_MAX_TOP: u32 = 100_000;
+
+impl Node {
+    /// Whether no further key fits below.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.children >= self.children_max
+    }
 }
 
 #[derive(Debug)]
@@ -97,6 +113,8 @@ impl Trie {
             name: "".into(),
             known: Known::None,
             quoted: Box::default(),
+            children: 0,
+            children_max: CHILDREN_MAX_TOP,
             first: AtomicU32::new(NONE),
             next: AtomicU32::new(NONE),
         };
@@ -141,6 +159,7 @@ impl Trie {
         }
         let id = NodeId::try_from(self.nodes.len()).unwrap_or(NONE - 1);
         self.nodes.push(self.new_node(parent, key));
+        self.nodes[parent as usize].children += 1;
         let (nodes, hasher) = (&self.nodes, &self.hasher);
         let rehash = |id: &NodeId| hasher.hash_one((nodes[*id as usize].parent, &*nodes[*id as usize].key));
         self.by_key.insert_unique(hasher.hash_one((parent, key)), id, rehash);
@@ -168,6 +187,8 @@ impl Trie {
             name: name.into(),
             known,
             quoted: quoted.into(),
+            children: 0,
+            children_max: if parent == ROOT && key == "experiments" { CHILDREN_MAX_TOP } else { CHILDREN_MAX },
             first: AtomicU32::new(NONE),
             next: AtomicU32::new(NONE),
         }

@@ -73,7 +73,8 @@ impl<'a> Cursor<'a> {
     /// Goes over `expected` if the text continues so.
     #[inline]
     pub(crate) fn take(&mut self, expected: &[u8]) -> bool {
-        let taken = self.bytes[self.at..].starts_with(expected);
+        let found = self.bytes.get(self.at..self.at + expected.len());
+        let taken = found.is_some_and(|found| same_bytes(found, expected));
         if taken {
             self.at += expected.len();
         }
@@ -108,7 +109,10 @@ impl<'a> Cursor<'a> {
                     at = self.check_escape(at)?;
                 }
                 Some(control) => {
-                    let message = format!("control character {control:#04x} inside a string at byte {}: write it as an escape", at + 1);
+                    let message = format!(
+                        "control character {control:#04x} inside a string at byte {}: write it as an escape",
+                        at + 1
+                    );
                     return Err(fault("malformed_json", message));
                 }
                 None => {
@@ -256,6 +260,32 @@ fn find_special(bytes: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// Equality of two slices of one length by words; keys are too short for a call of `memcmp` to pay.
+#[inline]
+fn same_bytes(left: &[u8], right: &[u8]) -> bool {
+    if let (Some(left_end), Some(right_end)) = (left.last_chunk::<8>(), right.last_chunk::<8>()) {
+        // the last word overlaps the ones before it
+        let mut same = u64::from_ne_bytes(*left_end) == u64::from_ne_bytes(*right_end);
+        let mut at = 0;
+        while let (Some(left), Some(right)) = (word(left, at), word(right, at)) {
+            same &= left == right;
+            at += 8;
+        }
+        same
+    } else if let (Some(left_end), Some(right_end)) = (left.last_chunk::<4>(), right.last_chunk::<4>()) {
+        let same_start = left.first_chunk::<4>().map(|word| u32::from_ne_bytes(*word))
+            == right.first_chunk::<4>().map(|word| u32::from_ne_bytes(*word));
+        same_start && u32::from_ne_bytes(*left_end) == u32::from_ne_bytes(*right_end)
+    } else {
+        left == right
+    }
+}
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk::<8>().map(|word| u64::from_ne_bytes(*word))
 }
 
 fn hex4(bytes: &[u8], at: usize) -> Option<u32> {

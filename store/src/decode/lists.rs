@@ -30,7 +30,7 @@ fn type_bit(value: Value) -> u8 {
         Value::Float(_) => FLOAT,
         Value::Bool(_) => BOOL,
         Value::Text(_) => TEXT,
-        Value::Json(_) | Value::List { .. } => JSON,
+        Value::Json(_) | Value::Bare(_) | Value::List { .. } => JSON,
     }
 }
 
@@ -52,9 +52,9 @@ impl Walk<'_> {
         let needs_source = self.row.needs_source;
         let types = self.scalar_items(depth)?;
         if types == Some(0) {
-            // `[]`, or nothing but nulls: no type to keep it under
+            // `[]`, or nothing but nulls
             self.out.elements.truncate(mark);
-            self.row.needs_source = true;
+            self.bare(node, start);
             return Ok(());
         }
         if let Some(kind) = types.and_then(kind_of) {
@@ -127,8 +127,10 @@ impl Walk<'_> {
             self.cursor.at = start;
             return self.array(node, depth);
         };
-        // no key in any element: nothing shows how many there were
-        self.row.needs_source |= self.scratch.columns.is_empty();
+        if self.scratch.columns.is_empty() {
+            // no key in any element: nothing shows how many there were
+            self.bare(node, start);
+        }
         self.parallel_lists(count);
         Ok(())
     }
@@ -212,7 +214,7 @@ impl Walk<'_> {
     /// An item among texts. A list that mixes types does not tell a text from another type's text: the event's text does.
     fn item_text(&mut self, item: Value) -> Value {
         let text = match item {
-            Value::Null | Value::Text(_) | Value::List { .. } => return item,
+            Value::Null | Value::Text(_) | Value::Bare(_) | Value::List { .. } => return item,
             Value::Json(span) => return Value::Text(span),
             Value::Int(value) => value.to_string(),
             Value::Float(value) => format!("{value:?}"),

@@ -13,8 +13,8 @@ pub(crate) mod scratch;
 pub(crate) mod time;
 mod walk;
 
-pub(crate) use rows::Rows;
 use cursor::{Fault, fault};
+pub(crate) use rows::Rows;
 use scratch::Scratch;
 use walk::{Clock, Walk};
 
@@ -93,14 +93,17 @@ pub(crate) fn decode(catalog: &Catalog, events: &[&[u8]], received_at: Timestamp
     };
     let mut rows = Rows::default();
     rows.rows.reserve(events.len());
-    rows.raw.reserve(events.iter().map(|event| event.len() + 1).sum());
+    let bytes = events.iter().map(|event| event.len() + 1).sum();
+    rows.raw.reserve(bytes);
     let mut scratch = catalog.take_scratch();
+    rows.cells.reserve(scratch.cells_in(bytes));
     for (index, event) in events.iter().enumerate() {
         if let Err(refusal) = decode_event(event, catalog, &mut scratch, &mut rows, &limits, clock) {
             let Fault { code, message } = *refusal;
             rows.rejects.push(Reject { index: u32::try_from(index).unwrap_or(u32::MAX), code, message });
         }
     }
+    scratch.learn_density(rows.cells.len(), bytes);
     catalog.return_scratch(scratch);
     rows
 }

@@ -120,7 +120,8 @@ fn significant(text: &str) -> (Vec<u8>, i64) {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     // an exponent of more digits than i64 has is beyond every double in either direction
     let exponent: i64 = exponent.parse().unwrap_or(if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 });
-    let (whole, fraction) = mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), ""));
+    let (whole, fraction) =
+        mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), ""));
     let all: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
     let Some(first) = all.iter().position(|digit| *digit != b'0') else { return (Vec::new(), 0) };
     let last = all.iter().rposition(|digit| *digit != b'0').unwrap_or(first);

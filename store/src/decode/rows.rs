@@ -45,6 +45,9 @@ pub(crate) enum Value {
     Text(Span),
     /// JSON text of an array that is no plain list; inside a list, of anything but a scalar.
     Json(Span),
+    /// JSON text of a value that has no type to keep it under: `{}`, `[]`, and objects and arrays of nulls alone; also objects
+    /// with ever other keys. It goes to `rest`.
+    Bare(Span),
     /// A range of `Rows::elements`.
     List {
         kind: Kind,
@@ -62,7 +65,7 @@ impl Value {
             Self::Float(_) => Kind::Float,
             Self::Bool(_) => Kind::Bool,
             Self::Text(_) => Kind::Text,
-            Self::Json(_) | Self::Null => Kind::Json,
+            Self::Json(_) | Self::Bare(_) | Self::Null => Kind::Json,
             Self::List { kind, .. } => kind,
         }
     }
@@ -95,6 +98,13 @@ pub(crate) struct Row {
     /// The nodes of the keys `time` and `id`, where sent.
     pub time_node: NodeId,
     pub id_node: NodeId,
+}
+
+impl Row {
+    /// Bytes of the event.
+    pub(crate) fn raw_length(&self) -> usize {
+        self.raw_length
+    }
 }
 
 /// The accepted events of one request, decoded. Values are typed; which column each goes to is settled at insert.

@@ -30,6 +30,8 @@ pub(crate) struct Scratch {
     pub(super) entries: Vec<Entry>,
     /// A key without its escapes.
     pub(super) key: String,
+    /// Cells of the last request and the bytes they came from.
+    density: (usize, usize),
 }
 
 impl Scratch {
@@ -39,6 +41,16 @@ impl Scratch {
             self.seen.resize(nodes, 0);
             self.slots.resize(nodes, NONE);
         }
+    }
+
+    /// Cells to expect in so many bytes, by the last request; memory for them is made at once.
+    pub(super) fn cells_in(&self, bytes: usize) -> usize {
+        let (cells, of_bytes) = self.density;
+        cells.saturating_mul(bytes).checked_div(of_bytes).unwrap_or(0) + 16
+    }
+
+    pub(super) fn learn_density(&mut self, cells: usize, bytes: usize) {
+        self.density = (cells, bytes);
     }
 
     /// A number no object had before; keys seen in it so far: none.

@@ -101,7 +101,12 @@ pub(crate) fn from_number(number: Number) -> Option<Parsed> {
             Some(Parsed { time: Timestamp(time), spelling: whole.then_some(spelling) })
         }
         Number::Float { value, held } => {
-            let per_second = units_per_second(value.abs().min(1e18) as u64);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturates, and is not negative"
+            )]
+            let per_second = units_per_second(value.abs() as u64);
             // the nearest microsecond: a double of seconds stands within 0.2 µs of the decimal that was meant
             let us = (value * (1e6 / f64::from(per_second))).round();
             if us.is_nan() || us.abs() >= 9e18 {
@@ -156,7 +161,8 @@ fn parse_rfc3339(bytes: &[u8]) -> Option<Parsed> {
     let fraction_end = 19 + fraction_length(&bytes[19..])?;
     let fraction = &bytes[19..fraction_end];
     let offset = parse_offset(&bytes[fraction_end..])?;
-    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset.minutes * 60;
+    let seconds =
+        days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset.minutes * 60;
     let (us, digits) = microseconds(fraction);
     let spelling = match (digits, i16::try_from(offset.minutes)) {
         (Some(digits), Ok(minutes)) if head[10] == b'T' && offset.plain && second < 60 => {
@@ -252,7 +258,12 @@ fn render_rfc3339(time: Timestamp, digits: u8, offset: Option<i16>) -> String {
 }
 
 /// Why a time is not taken, as it stands in `time_error`; `None` if it is within the bounds.
-pub(crate) fn out_of_bounds(time: Timestamp, received_at: Timestamp, past_days: Option<i64>, ahead_days: i64) -> Option<String> {
+pub(crate) fn out_of_bounds(
+    time: Timestamp,
+    received_at: Timestamp,
+    past_days: Option<i64>,
+    ahead_days: i64,
+) -> Option<String> {
     let distance = time.0.saturating_sub(received_at.0);
     if distance > ahead_days.saturating_mul(US_PER_DAY) {
         return Some(format!("more than {ahead_days} days after received_at"));
@@ -302,7 +313,12 @@ mod tests {
 
     #[test]
     fn unusual_spellings_give_the_time_only() {
-        for text in ["2026-11-20 14:10:00Z", "2026-11-20t14:10:00z", "2026-11-20T14:10:00.123456789Z", "2026-11-20T14:10:00-00:00"] {
+        for text in [
+            "2026-11-20 14:10:00Z",
+            "2026-11-20t14:10:00z",
+            "2026-11-20T14:10:00.123456789Z",
+            "2026-11-20T14:10:00-00:00",
+        ] {
             check(from_text(text), Some(us(&text.to_uppercase().replace(' ', "T"))), None);
         }
         check(from_text("2016-12-31T23:59:60Z"), Some(us("2017-01-01T00:00:00Z")), None);
@@ -312,8 +328,18 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for text in [
-            "", "now", "2026-11-20", "2026-11-20T14:10:00", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-11-20T24:00:00Z",
-            "2026-11-20T14:10:00.Z", "2026-11-20T14:10:00Z ", "2026-11-20T14:10:00+2:00", "2026-11-20T14:10:00+24:00", "é026-11-20T14:10:00Z",
+            "",
+            "now",
+            "2026-11-20",
+            "2026-11-20T14:10:00",
+            "2026-13-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-11-20T24:00:00Z",
+            "2026-11-20T14:10:00.Z",
+            "2026-11-20T14:10:00Z ",
+            "2026-11-20T14:10:00+2:00",
+            "2026-11-20T14:10:00+24:00",
+            "é026-11-20T14:10:00Z",
         ] {
             check(from_text(text), None, None);
         }
@@ -354,8 +380,14 @@ mod tests {
         let now = Timestamp(us("2026-11-20T14:10:00Z"));
         let at = |days: i64| Timestamp(now.0 + days * US_PER_DAY);
         assert_eq!(out_of_bounds(at(-400), now, Some(400), 1), None);
-        assert_eq!(out_of_bounds(Timestamp(at(-400).0 - 1), now, Some(400), 1).as_deref(), Some("more than 400 days before received_at"));
+        assert_eq!(
+            out_of_bounds(Timestamp(at(-400).0 - 1), now, Some(400), 1).as_deref(),
+            Some("more than 400 days before received_at")
+        );
         assert_eq!(out_of_bounds(at(-4_000), now, None, 1), None);
-        assert_eq!(out_of_bounds(Timestamp(at(1).0 + 1), now, None, 1).as_deref(), Some("more than 1 days after received_at"));
+        assert_eq!(
+            out_of_bounds(Timestamp(at(1).0 + 1), now, None, 1).as_deref(),
+            Some("more than 1 days after received_at")
+        );
     }
 }

@@ -182,6 +182,10 @@ impl<'a> Walk<'a> {
             );
             return Err(fault("key_too_long", message));
         }
+        if self.trie.node(parent).is_full() {
+            let message = format!("key at byte {} is one too many: the dataset has as many keys as it can", start + 1);
+            return Err(fault("too_many_columns", message));
+        }
         let catalog = self.catalog;
         let child = RwLockReadGuard::unlocked(&mut self.trie, || catalog.trie.write().find_or_add(parent, key));
         self.scratch.fit(self.trie.len());
@@ -203,7 +207,9 @@ impl<'a> Walk<'a> {
         }
         self.scratch.entries.retain(|entry| Some(entry.element) != element || !trie.is_within(entry.node, node));
         match trie.node(node).known {
-            Known::Time => (self.row.sent_time, self.row.time_error, self.row.time) = (None, None, self.clock.received_at),
+            Known::Time => {
+                (self.row.sent_time, self.row.time_error, self.row.time) = (None, None, self.clock.received_at)
+            }
             Known::Id => (self.row.sent_id, self.row.id) = (None, None),
             Known::None | Known::Elements => {}
         }
@@ -213,13 +219,7 @@ impl<'a> Walk<'a> {
     #[inline]
     pub(super) fn member(&mut self, node: NodeId, depth: usize) -> Result<(), Box<Fault>> {
         match self.cursor.peek() {
-            b'{' => {
-                let before = self.stored();
-                self.object(node, depth)?;
-                // `{}`, or nothing but nulls: no cell shows that the object was there
-                self.row.needs_source |= self.stored() == before;
-                Ok(())
-            }
+            b'{' => self.nested(node, depth),
             b'[' if self.element.is_some() => self.json(node, depth),
             b'[' => {
                 self.row.needs_source |= self.is_lone_element;
@@ -233,6 +233,56 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// An object below the event, the cursor at its brace.
+    fn nested(&mut self, node: NodeId, depth: usize) -> Result<(), Box<Fault>> {
+        let start = self.cursor.at;
+        if self.trie.node(node).is_full() {
+            return self.untyped(node, depth);
+        }
+        let (cells, entries, needs_source) = (self.out.cells.len(), self.scratch.entries.len(), self.row.needs_source);
+        match self.object(node, depth) {
+            Ok(()) => {
+                // `{}`, or nothing but nulls: no cell shows that the object was there
+                if self.stored() == cells + entries {
+                    self.bare(node, start);
+                }
+                Ok(())
+            }
+            Err(_full) if self.trie.node(node).is_full() => {
+                self.out.cells.truncate(cells);
+                self.scratch.entries.truncate(entries);
+                self.row.needs_source = needs_source;
+                self.cursor.at = start;
+                self.untyped(node, depth)
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// An object with ever other keys, as if ids were used as keys: kept as JSON text, and gives no columns any more.
+    #[cold]
+    fn untyped(&mut self, node: NodeId, depth: usize) -> Result<(), Box<Fault>> {
+        if self.element.is_some() {
+            return self.json(node, depth);
+        }
+        let start = self.cursor.at;
+        self.cursor.skip_value(depth)?;
+        self.check_cell(start, self.cursor.at - start)?;
+        self.bare(node, start);
+        Ok(())
+    }
+
+    /// The value from `start` to the cursor gave no cell: its text goes to `rest`, where the catalog can tell how it was nested.
+    #[cold]
+    pub(super) fn bare(&mut self, node: NodeId, start: usize) {
+        if self.element.is_some() {
+            self.row.needs_source = true;
+            return;
+        }
+        let span = Span::raw(self.base + start, self.cursor.at - start);
+        self.out.cells.push(Cell { node, value: Value::Bare(span) });
     }
 
     /// How much the event gave so far.
@@ -351,7 +401,9 @@ impl<'a> Walk<'a> {
         let Clock { received_at, past_days_max, ahead_days_max } = self.clock;
         let error = match parsed {
             None => Some(Cow::Borrowed(time::NOT_A_TIME)),
-            Some(parsed) => time::out_of_bounds(parsed.time, received_at, past_days_max, ahead_days_max).map(Cow::Owned),
+            Some(parsed) => {
+                time::out_of_bounds(parsed.time, received_at, past_days_max, ahead_days_max).map(Cow::Owned)
+            }
         };
         match (parsed, error) {
             (Some(parsed), None) => {

@@ -2,9 +2,7 @@
 //! chunk, when the nulls between are filled in at once.
 
 use arrow::{
-    array::{
-        ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder,
-    },
+    array::{ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder},
     datatypes::Field,
 };
 
@@ -13,8 +11,12 @@ use crate::{
     schema::Kind,
 };
 
-/// Rows a builder makes room for at first; chunks cut by a snapshot are small, full ones double a few times.
-const ROWS_AT_FIRST: usize = 64;
+/// What a column held when its last chunk was closed: room for as much is made at once in the next one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Room {
+    rows: usize,
+    bytes: usize,
+}
 
 #[derive(Debug)]
 enum Typed {
@@ -38,28 +40,34 @@ pub(super) struct ColumnBuilder {
     pub values: u64,
 }
 
-fn text_builder() -> StringBuilder {
-    StringBuilder::with_capacity(ROWS_AT_FIRST, ROWS_AT_FIRST * 16)
-}
-
-fn list<B: ArrayBuilder>(items: B, kind: Kind) -> ListBuilder<B> {
+fn list<B: ArrayBuilder>(items: B, kind: Kind, room: Room) -> ListBuilder<B> {
     let item = kind.element().unwrap_or(Kind::Text).data_type();
-    ListBuilder::with_capacity(items, ROWS_AT_FIRST).with_field(Field::new("element", item, true))
+    ListBuilder::with_capacity(items, room.rows).with_field(Field::new("element", item, true))
 }
 
 impl ColumnBuilder {
-    pub(super) fn new(kind: Kind) -> Self {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn new(kind: Kind, room: Room) -> Self {
+        let rows = room.rows;
         let typed = match kind {
-            Kind::Int => Typed::Int(Int64Builder::with_capacity(ROWS_AT_FIRST)),
-            Kind::Float => Typed::Float(Float64Builder::with_capacity(ROWS_AT_FIRST)),
-            Kind::Text | Kind::Json => Typed::Text(text_builder()),
-            Kind::Bool => Typed::Bool(BooleanBuilder::with_capacity(ROWS_AT_FIRST)),
-            Kind::Ints => Typed::Ints(list(Int64Builder::new(), kind)),
-            Kind::Floats => Typed::Floats(list(Float64Builder::new(), kind)),
-            Kind::Texts => Typed::Texts(list(StringBuilder::new(), kind)),
-            Kind::Bools => Typed::Bools(list(BooleanBuilder::new(), kind)),
+            Kind::Int => Typed::Int(Int64Builder::with_capacity(rows)),
+            Kind::Float => Typed::Float(Float64Builder::with_capacity(rows)),
+            Kind::Text | Kind::Json => Typed::Text(StringBuilder::with_capacity(rows, room.bytes)),
+            Kind::Bool => Typed::Bool(BooleanBuilder::with_capacity(rows)),
+            Kind::Ints => Typed::Ints(list(Int64Builder::new(), kind, room)),
+            Kind::Floats => Typed::Floats(list(Float64Builder::new(), kind, room)),
+            Kind::Texts => Typed::Texts(list(StringBuilder::new(), kind, room)),
+            Kind::Bools => Typed::Bools(list(BooleanBuilder::new(), kind, room)),
         };
         Self { typed, length: 0, values: 0 }
+    }
+
+    /// Room for as much as is held now, and a sixteenth more.
+    pub(super) fn room(&self) -> Room {
+        let bytes = if let Typed::Text(builder) = &self.typed { builder.values_slice().len() } else { 0 };
+        let with_slack = |count: usize| count + count / 16;
+        Room { rows: with_slack(self.length), bytes: with_slack(bytes) }
     }
 
     /// Whether row `row` has a value already.
@@ -67,6 +75,7 @@ impl ColumnBuilder {
         self.length > row
     }
 
+    #[inline(never)]
     fn fill_nulls(&mut self, rows: usize) {
         let missing = rows.saturating_sub(self.length);
         if missing == 0 {
@@ -146,7 +155,11 @@ impl Typed {
             }
             Self::Texts(builder) => {
                 for item in items {
-                    builder.values().append_option(if let Value::Text(span) = item { Some(rows.text(*span)) } else { None });
+                    builder.values().append_option(if let Value::Text(span) = item {
+                        Some(rows.text(*span))
+                    } else {
+                        None
+                    });
                 }
                 builder.append(true);
             }

@@ -10,7 +10,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-use super::builder::ColumnBuilder;
+use super::builder::{ColumnBuilder, Room};
 use crate::{
     HotBatch, Timestamp,
     catalog::VariantId,
@@ -25,13 +25,15 @@ pub(super) enum SystemText {
     Incarnation,
     Source,
     TimeError,
+    Rest,
 }
 
-const SYSTEM_TEXTS: [(SystemText, &str); 4] = [
+const SYSTEM_TEXTS: [(SystemText, &str); 5] = [
     (SystemText::EventId, "event_id"),
     (SystemText::Incarnation, "_incarnation"),
     (SystemText::Source, "_source"),
     (SystemText::TimeError, "time_error"),
+    (SystemText::Rest, "rest"),
 ];
 
 #[derive(Debug, Default)]
@@ -42,9 +44,12 @@ pub(super) struct Chunk {
     times: Vec<i64>,
     received: Vec<i64>,
     seqs: Vec<i64>,
-    texts: [Option<ColumnBuilder>; 4],
+    texts: [Option<ColumnBuilder>; 5],
     columns: Vec<Option<ColumnBuilder>>,
     touched: Vec<VariantId>,
+    /// By column, from the chunk before.
+    rooms: Vec<Room>,
+    text_rooms: [Room; 5],
 }
 
 impl Chunk {
@@ -57,25 +62,30 @@ impl Chunk {
     }
 
     pub(super) fn put_system(&mut self, column: SystemText, text: &str) {
-        let builder = self.texts[column as usize].get_or_insert_with(|| ColumnBuilder::new(Kind::Text));
+        let room = self.text_rooms[column as usize];
+        let builder = self.texts[column as usize].get_or_insert_with(|| ColumnBuilder::new(Kind::Text, room));
         builder.put_text(self.rows - 1, text);
     }
 
     #[inline]
     pub(super) fn put(&mut self, variant: VariantId, value: Value, rows: &Rows) {
+        let row = self.rows - 1;
+        match self.columns.get_mut(variant as usize) {
+            Some(Some(builder)) => builder.put(row, value, rows),
+            _ => self.add_column(variant, value.kind()).put(row, value, rows),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_column(&mut self, variant: VariantId, kind: Kind) -> &mut ColumnBuilder {
         let at = variant as usize;
         if self.columns.len() <= at {
             self.columns.resize_with(at + 1, || None);
+            self.rooms.resize(at + 1, Room::default());
         }
-        let column = &mut self.columns[at];
-        let builder = match column {
-            Some(builder) => builder,
-            None => {
-                self.touched.push(variant);
-                column.insert(ColumnBuilder::new(value.kind()))
-            }
-        };
-        builder.put(self.rows - 1, value, rows);
+        self.touched.push(variant);
+        self.columns[at].insert(ColumnBuilder::new(kind, self.rooms[at]))
     }
 
     /// Whether the open row has a value in this column.
@@ -90,7 +100,10 @@ impl Chunk {
     }
 
     /// Closes the chunk: its batch, and the number of values of each column. The chunk is empty afterwards.
-    pub(super) fn finish(&mut self, field: &mut dyn FnMut(VariantId) -> FieldRef) -> Result<(HotBatch, Vec<(VariantId, u64)>), ArrowError> {
+    pub(super) fn finish(
+        &mut self,
+        field: &mut dyn FnMut(VariantId) -> FieldRef,
+    ) -> Result<(HotBatch, Vec<(VariantId, u64)>), ArrowError> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
         let time_min = self.times.iter().copied().min().unwrap_or_default();
@@ -106,17 +119,20 @@ impl Chunk {
         add(system_field("seq"), Arc::new(Int64Array::from(std::mem::take(&mut self.seqs))));
         for (column, name) in SYSTEM_TEXTS {
             let array = match self.texts[column as usize].take() {
-                Some(builder) => builder.finish(rows),
+                Some(builder) => {
+                    self.text_rooms[column as usize] = builder.room();
+                    builder.finish(rows)
+                }
                 None => new_null_array(&DataType::Utf8, rows),
             };
             add(system_field(name), array);
         }
-        add(system_field("rest"), new_null_array(&DataType::Utf8, rows));
         self.touched.sort_unstable();
         let mut counts = Vec::with_capacity(self.touched.len());
         for variant in std::mem::take(&mut self.touched) {
             if let Some(builder) = self.columns[variant as usize].take() {
                 counts.push((variant, builder.values));
+                self.rooms[variant as usize] = builder.room();
                 add(field(variant), builder.finish(rows));
             }
         }

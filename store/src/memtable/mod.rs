@@ -11,10 +11,11 @@ mod sights;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef};
+use hashbrown::HashSet;
 use ulid::Ulid;
 
-use self::chunk::{Chunk, SystemText};
 pub(crate) use self::chunk::system_field;
+use self::chunk::{Chunk, SystemText};
 use crate::{
     DatasetName, FirstSight, HotBatch, Timestamp,
     catalog::{
@@ -26,6 +27,7 @@ use crate::{
         rows::{Cell, Row, Value},
         time::Spelling,
     },
+    reassemble::quoted,
 };
 
 /// Rows of a full chunk: what DataFusion takes as one batch.
@@ -65,6 +67,10 @@ pub(crate) struct Memtable {
     frozen_bytes: usize,
     /// Cells of the row at hand whose key is usually nested otherwise.
     unusual: Vec<(VariantId, Value)>,
+    /// Values of the row at hand that have no type.
+    bare: Vec<(NodeId, Value)>,
+    /// Hashes of the values of release dimensions seen since the last flush.
+    familiar: HashSet<u64>,
 }
 
 /// Where the values under one key path go.
@@ -92,6 +98,8 @@ impl Memtable {
             frozen_rows: 0,
             frozen_bytes: 0,
             unusual: Vec::new(),
+            bare: Vec::new(),
+            familiar: HashSet::new(),
         }
     }
 
@@ -120,15 +128,12 @@ impl Memtable {
     fn insert_row(&mut self, rows: &Rows, index: usize, place: u64, stamp: &Stamp) {
         let row = rows.row(index);
         self.open.open_row(row.time, stamp.received_at, stamp.first_seq + place);
-        self.open.bytes += rows.raw(index).len();
+        self.open.bytes += row.raw_length();
         let mut needs_source = row.needs_source;
         for Cell { node, value } in rows.cells(index) {
-            let slot = self.slot(*node, *value);
-            let variant = slot.variants[value.kind() as usize];
-            if slot.is_usual {
-                self.open.put(variant, *value, rows);
-            } else {
-                self.unusual.push((variant, *value));
+            match value {
+                Value::Bare(_) => self.bare.push((*node, *value)),
+                _ => self.put(*node, *value, rows),
             }
         }
         self.insert_time(rows, row, stamp);
@@ -141,14 +146,35 @@ impl Memtable {
                 self.open.put(variant, value, rows);
             }
         }
+        needs_source |= !self.insert_rest(rows);
         self.open.put_system(SystemText::Incarnation, &stamp.incarnation);
         if let Some(error) = &row.time_error {
             self.open.put_system(SystemText::TimeError, error);
         }
         if needs_source {
-            self.open.bytes += rows.raw(index).len();
+            self.open.bytes += row.raw_length();
             self.open.put_system(SystemText::Source, rows.raw_text(index));
         }
+    }
+
+    /// Puts the values without a column into `rest`. False if one's name does not tell its nesting.
+    fn insert_rest(&mut self, rows: &Rows) -> bool {
+        let mut told = true;
+        let mut rest = String::new();
+        for (node, value) in std::mem::take(&mut self.bare) {
+            told &= self.catalog.is_told_by_name(node);
+            if let (true, Value::Bare(span)) = (told, value) {
+                rest.push(if rest.is_empty() { '{' } else { ',' });
+                rest.push_str(&quoted(&self.catalog.trie.read().node(node).name));
+                rest.push(':');
+                rest.push_str(rows.text(span));
+            }
+        }
+        if told && !rest.is_empty() {
+            rest.push('}');
+            self.open.put_system(SystemText::Rest, &rest);
+        }
+        told
     }
 
     /// Keeps the sent time where `time` and the dataset's usual spelling do not give it back. A `time` equal to
@@ -159,7 +185,7 @@ impl Memtable {
             self.spelling = self.catalog.settle_spelling(spelling);
         }
         if spelling.is_none() || spelling != self.spelling || row.time == stamp.received_at {
-            self.put_known(row.time_node, value, rows);
+            self.put(row.time_node, value, rows);
         }
     }
 
@@ -181,33 +207,28 @@ impl Memtable {
             (sent, _) => sent.is_none(),
         };
         if let (false, Some(value)) = (is_given_back, row.sent_id) {
-            self.put_known(row.id_node, value, rows);
+            self.put(row.id_node, value, rows);
         }
     }
 
-    fn put_known(&mut self, node: NodeId, value: Value, rows: &Rows) {
-        let slot = self.slot(node, value);
-        let variant = slot.variants[value.kind() as usize];
-        if slot.is_usual {
+    /// Puts a value into the open row, or, if its key is usually nested otherwise, aside.
+    #[inline]
+    fn put(&mut self, node: NodeId, value: Value, rows: &Rows) {
+        let kind = value.kind() as usize;
+        let (variant, is_usual) = match self.slots.get(node as usize) {
+            Some(slot) if slot.variants[kind] != NONE => (slot.variants[kind], slot.is_usual),
+            _ => self.settle(node, value),
+        };
+        if is_usual {
             self.open.put(variant, value, rows);
         } else {
             self.unusual.push((variant, value));
         }
     }
 
-    /// The slot of a node, with the value's kind settled.
-    #[inline]
-    fn slot(&mut self, node: NodeId, value: Value) -> Slot {
-        if let Some(slot) = self.slots.get(node as usize)
-            && slot.variants[value.kind() as usize] != NONE
-        {
-            return *slot;
-        }
-        self.settle(node, value)
-    }
-
     #[cold]
-    fn settle(&mut self, node: NodeId, value: Value) -> Slot {
+    #[inline(never)]
+    fn settle(&mut self, node: NodeId, value: Value) -> (VariantId, bool) {
         let at = node as usize;
         if self.slots.len() <= at {
             self.slots.resize(at + 1, EMPTY_SLOT);
@@ -217,7 +238,7 @@ impl Memtable {
         slot.variants[value.kind() as usize] = settled.variant;
         slot.is_usual = settled.usual;
         slot.role = Role::of(&self.catalog.trie.read().node(node).name);
-        *slot
+        (settled.variant, settled.usual)
     }
 
     /// Every batch so far, oldest first: a consistent view that later inserts do not change. Closes the open chunk without

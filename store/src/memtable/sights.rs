@@ -1,5 +1,7 @@
 //! First sights among the rows being inserted.
 
+use std::hash::BuildHasher;
+
 use super::{Memtable, Stamp};
 use crate::{
     FirstSight,
@@ -44,7 +46,8 @@ impl Memtable {
     pub(super) fn find_first_sights(&mut self, rows: &Rows, index: usize, stamp: &Stamp, found: &mut Vec<FirstSight>) {
         let mut release = Release::default();
         for Cell { node, value } in rows.cells(index) {
-            let role = self.slots[*node as usize].role;
+            // a value without a column may have no slot
+            let role = self.slots.get(*node as usize).map_or(Role::None, |slot| slot.role);
             if role != Role::None {
                 release.add(role, *node, *value);
             }
@@ -54,11 +57,15 @@ impl Memtable {
         }
         let environment = release.environment.and_then(|(_, value)| text_of(value, rows));
         let service = release.service.and_then(|value| text_of(value, rows));
+        if !self.has_unfamiliar(&release, (environment.as_deref(), service.as_deref()), rows) {
+            return;
+        }
         let catalog = std::sync::Arc::clone(&self.catalog);
         let mut sights = catalog.sights.lock();
         for (role, node, value) in release.dimensions {
             let is_outranked = matches!(role, Role::Rollout(rank) if Some(rank) != release.rollout);
-            let (Some(dimension), Some(value), false) = (sight::dimension(role), text_of(value, rows), is_outranked) else {
+            let (Some(dimension), Some(value), false) = (sight::dimension(role), text_of(value, rows), is_outranked)
+            else {
                 continue;
             };
             let trie = catalog.trie.read();
@@ -86,6 +93,23 @@ impl Memtable {
     }
 }
 
+impl Memtable {
+    /// False if this memtable saw every value of the row in the same environment and service before: the usual case, found
+    /// without the stable, slower hashes of the dataset's memory.
+    fn has_unfamiliar(&mut self, release: &Release, scope: (Option<&str>, Option<&str>), rows: &Rows) -> bool {
+        let scope = self.familiar.hasher().hash_one(scope);
+        let mut found = false;
+        for (_, node, value) in &release.dimensions {
+            let hash = match value {
+                Value::Text(span) => self.familiar.hasher().hash_one((scope, node, rows.text(*span))),
+                value => self.familiar.hasher().hash_one((scope, node, format!("{value:?}"))),
+            };
+            found |= self.familiar.insert(hash);
+        }
+        found
+    }
+}
+
 /// A scalar as text.
 fn text_of(value: Value, rows: &Rows) -> Option<std::borrow::Cow<'_, str>> {
     match value {
@@ -93,6 +117,6 @@ fn text_of(value: Value, rows: &Rows) -> Option<std::borrow::Cow<'_, str>> {
         Value::Int(value) => Some(value.to_string().into()),
         Value::Float(value) => Some(format!("{value:?}").into()),
         Value::Bool(value) => Some(value.to_string().into()),
-        Value::Null | Value::Json(_) | Value::List { .. } => None,
+        Value::Null | Value::Json(_) | Value::Bare(_) | Value::List { .. } => None,
     }
 }

@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// System columns of a file, in order.
-pub(super) const SYSTEM: [&str; 8] = ["time", "received_at", "seq", "event_id", "_incarnation", "_source", "time_error", "rest"];
+pub(super) const SYSTEM: [&str; 8] =
+    ["time", "received_at", "seq", "event_id", "_incarnation", "_source", "time_error", "rest"];
 
 /// A column of a key.
 #[derive(Debug, Clone)]
@@ -79,7 +80,12 @@ impl Columns {
     }
 
     /// The values of these rows, in the order of `fields`; adds to the numbers of values.
-    pub(super) fn gather(&self, batches: &[&RecordBatch], places: &[Place], counts: &mut [u64]) -> Result<Vec<ArrayRef>, ArrowError> {
+    pub(super) fn gather(
+        &self,
+        batches: &[&RecordBatch],
+        places: &[Place],
+        counts: &mut [u64],
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
         let gather = Gather::new(batches, places);
         let mut arrays = Vec::with_capacity(SYSTEM.len() + self.typed.len());
         for name in SYSTEM {
@@ -169,8 +175,10 @@ impl<'a> Gather<'a> {
         if found.iter().all(Option::is_none) {
             return Ok(new_null_array(data_type, self.indices.len()));
         }
-        let absent = if found.iter().any(Option::is_none) { Some(new_null_array(data_type, self.longest)) } else { None };
-        let arrays: Vec<&dyn Array> = found.iter().filter_map(|array| array.or(absent.as_ref()).map(|array| &**array)).collect();
+        let absent =
+            if found.iter().any(Option::is_none) { Some(new_null_array(data_type, self.longest)) } else { None };
+        let arrays: Vec<&dyn Array> =
+            found.iter().filter_map(|array| array.or(absent.as_ref()).map(|array| &**array)).collect();
         interleave(&arrays, &self.indices)
     }
 }

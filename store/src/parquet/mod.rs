@@ -14,10 +14,7 @@ mod rest;
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use ::parquet::{
-    arrow::{
-        ArrowWriter,
-        arrow_writer::ArrowWriterOptions,
-    },
+    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
     errors::ParquetError,
 };
 use arrow::{
@@ -28,9 +25,12 @@ use arrow::{
 };
 use serde_json::json;
 
+pub(crate) use self::read::read;
 use self::{columns::Columns, order::Place};
-pub(crate) use self::read::{ReadError, read};
-use crate::{HotBatch, Timestamp, catalog::{Catalog, values_tag}};
+use crate::{
+    HotBatch, Timestamp,
+    catalog::{Catalog, values_tag},
+};
 
 /// How files are written.
 #[derive(Debug, Clone, Copy)]
@@ -93,14 +93,7 @@ pub(crate) enum EncodeError {
 pub(crate) struct EncodedFile {
     /// Days since 1970.
     pub day: i32,
-    pub rows: u64,
-    pub time_min: Timestamp,
-    pub time_max: Timestamp,
-    pub received_min: Timestamp,
-    pub received_max: Timestamp,
-    pub seq_min: u64,
-    pub seq_max: u64,
-    /// Delta's statistics as JSON.
+    /// Delta's statistics as JSON: numRecords; minValues, maxValues and nullCount of `time`, `received_at` and `seq`.
     pub stats: String,
     /// Add.tags: counts of values for `Catalog::restore`.
     pub tags: BTreeMap<String, String>,
@@ -143,7 +136,8 @@ impl Day<'_> {
         let schema = Arc::new(Schema::new(self.columns.fields()));
         let properties = profile::properties(self.columns, self.batches, self.places, options);
         let writer_options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let mut writer = ArrowWriter::try_new_with_options(out, Arc::clone(&schema), writer_options).map_err(write_error)?;
+        let mut writer =
+            ArrowWriter::try_new_with_options(out, Arc::clone(&schema), writer_options).map_err(write_error)?;
         let bytes: usize = self.batches.iter().map(|batch| batch.get_array_memory_size()).sum();
         let slice_rows = if bytes < LARGE_BYTES { SLICE_ROWS } else { SLICE_ROWS_LARGE };
         let mut counts = self.columns.no_counts();
@@ -169,18 +163,7 @@ impl Day<'_> {
             "maxValues": {"time": millis(ceiling(time_max)), "received_at": millis(ceiling(received_max)), "seq": seq_max},
             "nullCount": {"time": 0, "received_at": 0, "seq": 0},
         });
-        Ok(EncodedFile {
-            day: self.day,
-            rows: self.places.len() as u64,
-            time_min: Timestamp(time_min),
-            time_max: Timestamp(time_max),
-            received_min: Timestamp(received_min),
-            received_max: Timestamp(received_max),
-            seq_min: u64::try_from(seq_min).unwrap_or(0),
-            seq_max: u64::try_from(seq_max).unwrap_or(0),
-            stats: stats.to_string(),
-            tags: BTreeMap::from([values_tag(counts)]),
-        })
+        Ok(EncodedFile { day: self.day, stats: stats.to_string(), tags: BTreeMap::from([values_tag(counts)]) })
     }
 
     /// Smallest and largest value of a system column in the file's rows.

@@ -19,7 +19,11 @@ use arrow::{
 };
 use hashbrown::HashSet;
 
-use super::{ParquetOptions, columns::{Columns, KeyColumn}, order::Place};
+use super::{
+    ParquetOptions,
+    columns::{Columns, KeyColumn},
+    order::Place,
+};
 use crate::schema::Kind;
 
 /// Values looked at per column.
@@ -44,14 +48,20 @@ enum Profile {
     NearUnique,
 }
 
-pub(super) fn properties(columns: &Columns, batches: &[&RecordBatch], places: &[Place], options: &ParquetOptions) -> WriterProperties {
+pub(super) fn properties(
+    columns: &Columns,
+    batches: &[&RecordBatch],
+    places: &[Place],
+    options: &ParquetOptions,
+) -> WriterProperties {
     let mut builder = system_properties(options);
     for column in &columns.typed {
         let path = path(column);
         match (profile(column, batches, places), column.kind) {
             (Profile::NearUnique, Kind::Text) => {
                 builder = plain(builder, &path, Encoding::DELTA_BYTE_ARRAY);
-                builder = builder.set_column_bloom_filter_enabled(path.clone(), true).set_column_bloom_filter_fpp(path, 0.01);
+                builder =
+                    builder.set_column_bloom_filter_enabled(path.clone(), true).set_column_bloom_filter_fpp(path, 0.01);
             }
             (Profile::Distinct, Kind::Text) => builder = plain(builder, &path, Encoding::DELTA_BYTE_ARRAY),
             (Profile::Distinct, Kind::Int) => builder = plain(builder, &path, Encoding::DELTA_BINARY_PACKED),

@@ -26,7 +26,8 @@ pub(crate) fn read<R: ChunkReader + 'static>(
     let mut builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(ReadError::Open)?;
     if let Some(names) = projection {
         let fields = builder.schema().fields().iter().enumerate();
-        let roots: Vec<usize> = fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(at, _)| at).collect();
+        let roots: Vec<usize> =
+            fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(at, _)| at).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
         builder = builder.with_projection(mask);
     }

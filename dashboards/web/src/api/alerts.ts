@@ -31,7 +31,10 @@ export interface Delivery {
 export interface Alert {
   id: string
   metric: string
+  title?: string
   slice: string | null
+  /** `silence`: nothing of any kind arrived from the source. */
+  cause?: 'deviation' | 'silence'
   environment: string | null
   unit: string
   direction: 'down' | 'up' | 'both'
@@ -44,9 +47,14 @@ export interface Alert {
   expected_per_minute: number | null
   seen_per_minute: number | null
   deficit_per_minute: number | null
+  /** Of ratios and latencies: shares, 0 to 1. */
+  expected_share?: number | null
+  seen_share?: number | null
   missed: number | null
   missed_low: number | null
   missed_high: number | null
+  /** Expected in minutes nothing is known of. */
+  unknown_up_to?: number | null
   budget_share: number | null
   score: number | null
   window_minutes: number | null
@@ -55,6 +63,9 @@ export interface Alert {
   sentence_parts: SentencePart[]
   suspects: Suspect[]
   unknown_share: number | null
+  /** Slices by their part of the loss. */
+  children?: { slice: string; missed: number; share: number }[]
+  silenced_by?: string | null
   off: OffAction | null
   acknowledged_by: string | null
   acknowledged_at: string | null

@@ -59,12 +59,40 @@ export interface Points {
 const column = (values: (number | null)[]) =>
   Float64Array.from(values, (value) => (value === null ? Number.NaN : value))
 
-/** All metrics, with the state of each. */
-export const metricsQuery = queryOptions({
+/** Something wrong in a definition file, at its place. */
+export interface DefinitionProblem {
+  file: string
+  line: number
+  message: string
+  /** The file is in force all the same. */
+  warning: boolean
+}
+
+interface MetricsAnswer {
+  metrics: Metric[]
+  problems?: DefinitionProblem[]
+}
+
+const answer = {
   queryKey: ['metrics'],
-  queryFn: async ({ signal }) => (await get<{ metrics: Metric[] }>('/metrics', {}, signal)).metrics,
+  queryFn: ({ signal }: { signal: AbortSignal }) => get<MetricsAnswer>('/metrics', {}, signal),
   refetchInterval: 5_000,
+}
+
+/** All metrics, with the state of each. */
+export const metricsQuery = queryOptions({ ...answer, select: (one: MetricsAnswer) => one.metrics })
+
+const NO_PROBLEMS: DefinitionProblem[] = []
+
+/** What is wrong in the definition files. */
+export const problemsQuery = queryOptions({
+  ...answer,
+  select: (one: MetricsAnswer) => one.problems ?? NO_PROBLEMS,
 })
+
+/** Ratios, and latencies as the share over a threshold, are shown in per cent. */
+export const isShare = (metric: Metric): boolean =>
+  metric.kind === 'ratio' || metric.kind === 'latency'
 
 /** Points of a metric in a window, with the band the alerter stored. */
 export function pointsQuery(

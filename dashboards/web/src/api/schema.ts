@@ -33,12 +33,11 @@ export interface Status {
   version: string
   started_at: string
   uptime_s: number
-  datasets: number
   events_per_second: number
   ingest_lag_s: number | null
   alerts_open: number
   delivery_failures: number
-  environment: string | null
+  definition_problems?: number
 }
 
 /** Datasets, ours (`system.*`) included. */

@@ -1,12 +1,11 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { useState, useSyncExternalStore } from 'react'
-import { giveKey, isKeyNeeded, onKeyNeeded } from '../api/client'
+import { useState } from 'react'
+import { giveKey } from '../api/client'
 import { Button } from '../controls/button'
 import { Modal } from '../controls/modal'
 
 /** Asks for a key when the server answers 401; the key stays in this tab. */
 export function KeyPrompt() {
-  const needed = useSyncExternalStore(onKeyNeeded, isKeyNeeded)
   const queries = useQueryClient()
   const [key, setKey] = useState('')
   const submit = (event: React.FormEvent) => {
@@ -20,7 +19,7 @@ export function KeyPrompt() {
     <Modal
       title="Key needed"
       description="This server answers only with a key. The first one was printed when it started; keys are managed with “yellowline keys”."
-      open={needed}
+      open
       onClose={() => undefined}
       closable={false}
       width={440}

@@ -1,18 +1,22 @@
 import { Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
-import { useState } from 'react'
+import { lazy, Suspense, useState, useSyncExternalStore } from 'react'
+import { isKeyNeeded, onKeyNeeded } from '../api/client'
 import { Toast } from '../controls/toast'
-import { JumpPalette } from './jump-palette'
-import { KeyPrompt } from './key-prompt'
 import { NewVersion } from './new-version'
 import { Rail } from './rail'
-import { ShortcutHelp } from './shortcut-help'
 import { useShortcuts } from './shortcuts'
 import { ShellActions } from './shell-actions'
+
+// Dialogs are loaded when they are opened first: a page does not wait for them.
+const JumpPalette = lazy(async () => ({ default: (await import('./jump-palette')).JumpPalette }))
+const ShortcutHelp = lazy(async () => ({ default: (await import('./shortcut-help')).ShortcutHelp }))
+const KeyPrompt = lazy(async () => ({ default: (await import('./key-prompt')).KeyPrompt }))
 
 /** The frame of every page: rail, page, and the dialogs that open anywhere. */
 export function Shell() {
   const [jumping, setJumping] = useState(false)
   const [helping, setHelping] = useState(false)
+  const keyNeeded = useSyncExternalStore(onKeyNeeded, isKeyNeeded)
   const navigate = useNavigate()
   const loading = useRouterState({ select: (state) => state.isLoading })
   useShortcuts({
@@ -35,9 +39,11 @@ export function Shell() {
           <Outlet />
         </main>
       </div>
-      {jumping && <JumpPalette onClose={() => setJumping(false)} />}
-      <ShortcutHelp open={helping} onClose={() => setHelping(false)} />
-      <KeyPrompt />
+      <Suspense fallback={null}>
+        {jumping && <JumpPalette onClose={() => setJumping(false)} />}
+        {helping && <ShortcutHelp onClose={() => setHelping(false)} />}
+        {keyNeeded && <KeyPrompt />}
+      </Suspense>
       <Toast />
     </ShellActions>
   )

@@ -47,14 +47,14 @@ const GROUPS: { title: string; keys: [string, string][] }[] = [
 ]
 
 /** The list of keys, and the switch for single letters. */
-export function ShortcutHelp({ open, onClose }: { open: boolean; onClose: () => void }) {
+export function ShortcutHelp({ onClose }: { onClose: () => void }) {
   const [single, setSingle] = useState(singleKeysOn)
   const change = (on: boolean) => {
     setSingle(on)
     setSingleKeys(on)
   }
   return (
-    <Modal title="Keys" open={open} onClose={onClose} width={680}>
+    <Modal title="Keys" open onClose={onClose} width={680}>
       <div className="key-groups">
         {GROUPS.map((group) => (
           <section key={group.title}>

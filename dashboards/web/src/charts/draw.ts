@@ -75,25 +75,44 @@ export function drawDeficit(plot: uPlot, spec: ChartSpec): void {
   const seen = spec.lines[deficit.seen]?.values
   const expected = spec.lines[deficit.expected]?.values
   if (!seen || !expected) return
+  const wanted = (at: number) => {
+    const missing = expected[at]! - seen[at]!
+    // NaN fails every test: nothing is drawn where nothing is known.
+    const side = deficit.direction === 'up' ? missing <= 0 : missing >= 0
+    return side && timesMs[at]! >= deficit.fromMs && timesMs[at]! <= deficit.toMs
+  }
   clipped(plot, (context) => {
     context.fillStyle = token('--deficit-fill')
-    for (let at = 0; at + 1 < timesMs.length; at += 1) {
-      const next = at + 1
-      if (timesMs[at]! < deficit.fromMs || timesMs[next]! > deficit.toMs) continue
-      const missing = [expected[at]! - seen[at]!, expected[next]! - seen[next]!]
-      // NaN fails both tests: nothing is drawn where nothing is known.
-      const down = missing[0]! >= 0 && missing[1]! >= 0
-      const up = missing[0]! <= 0 && missing[1]! <= 0
-      if (deficit.direction === 'down' ? !down : deficit.direction === 'up' ? !up : !(down || up))
-        continue
-      context.beginPath()
-      context.moveTo(xOf(plot, timesMs[at]!), yOf(plot, expected[at]!))
-      context.lineTo(xOf(plot, timesMs[next]!), yOf(plot, expected[next]!))
-      context.lineTo(xOf(plot, timesMs[next]!), yOf(plot, seen[next]!))
-      context.lineTo(xOf(plot, timesMs[at]!), yOf(plot, seen[at]!))
-      context.fill()
+    context.beginPath()
+    for (let at = 0; at < timesMs.length; at += 1) {
+      if (!wanted(at)) continue
+      let end = at
+      while (end + 1 < timesMs.length && wanted(end + 1)) end += 1
+      outline(context, plot, timesMs, expected, seen, at, end)
+      at = end
     }
+    context.fill()
   })
+}
+
+/** One closed path along the expected line and back along the seen one. */
+function outline(
+  context: CanvasRenderingContext2D,
+  plot: uPlot,
+  timesMs: Float64Array,
+  above: Float64Array,
+  below: Float64Array,
+  start: number,
+  end: number,
+): void {
+  context.moveTo(xOf(plot, timesMs[start]!), yOf(plot, above[start]!))
+  for (let at = start + 1; at <= end; at += 1) {
+    context.lineTo(xOf(plot, timesMs[at]!), yOf(plot, above[at]!))
+  }
+  for (let at = end; at >= start; at -= 1) {
+    context.lineTo(xOf(plot, timesMs[at]!), yOf(plot, below[at]!))
+  }
+  context.closePath()
 }
 
 /** Writes "37 fewer" beside the missing area, below the lowest seen point (above the highest when up). */

@@ -1,5 +1,5 @@
-import { Popover } from '@base-ui/react/popover'
 import { useMemo, type ReactNode } from 'react'
+import { PopoverButton } from '../controls/popover-button'
 import { formatDayMinute, zoneName, type Zone } from '../time/format'
 import { textWidth } from './colours'
 import { lookOf, type Mark } from './kinds'
@@ -31,12 +31,12 @@ export function MarkLabels({ marks, geometry, zone, detail }: Props) {
       .filter((mark) => mark.timeMs >= geometry.fromMs && mark.timeMs <= geometry.toMs)
       .map((mark) => ({ mark, x: ((mark.timeMs - geometry.fromMs) / span) * geometry.width }))
     const widthMax = Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, geometry.width * PLOT_SHARE))
-    return placeLabels(
-      placed,
-      geometry.width,
-      (text, more) =>
-        Math.min(Math.ceil(textWidth(text, FONT)) + PADDING, widthMax) + (more > 0 ? MORE_PX : 0),
-    )
+    return placeLabels(placed, geometry.width, (lead, more) => {
+      // The suspect's name is what the page is about: it is not cut on a narrow screen.
+      const most = lead.suspect ? WIDTH_MAX : widthMax
+      const text = Math.ceil(textWidth(lead.label, FONT)) + PADDING
+      return Math.min(text, most) + (more > 0 ? MORE_PX : 0)
+    })
   }, [marks, geometry])
   return (
     <div
@@ -67,29 +67,25 @@ function MarkLabel({
   if (label.lead.suspect) classes.push('is-suspect')
   const time = formatDayMinute(label.lead.timeMs, zone, label.lead.timeMs)
   return (
-    <Popover.Root>
-      <Popover.Trigger
-        className={classes.join(' ')}
-        style={{ left: label.left, width: label.width }}
-        data-marks={label.marks.map((mark) => mark.id).join(' ')}
-        data-kind={label.lead.kind}
-        title={label.marks.map((mark) => mark.label).join('\n')}
-        aria-label={`${label.lead.label}${label.more > 0 ? ` +${label.more}` : ''}, ${look.name}, ${time} ${zoneName(zone, label.lead.timeMs)}${label.lead.inferred ? ', inferred' : ''}`}
-      >
-        <span>{label.lead.label}</span>
-        {label.more > 0 && <b>+{label.more}</b>}
-      </Popover.Trigger>
-      <Popover.Portal>
-        <Popover.Positioner sideOffset={8} collisionPadding={8} className="layer">
-          <Popover.Popup className="popup mark-popup" aria-label="Changes">
-            {label.marks.map((mark) => (
-              <div key={mark.id} className="mark-detail">
-                {detail(mark)}
-              </div>
-            ))}
-          </Popover.Popup>
-        </Popover.Positioner>
-      </Popover.Portal>
-    </Popover.Root>
+    <PopoverButton
+      className={classes.join(' ')}
+      style={{ left: label.left, width: label.width }}
+      data-marks={label.marks.map((mark) => mark.id).join(' ')}
+      data-kind={label.lead.kind}
+      title={label.marks.map((mark) => mark.label).join('\n')}
+      aria-label={`${label.lead.label}${label.more > 0 ? ` +${label.more}` : ''}, ${look.name}, ${time} ${zoneName(zone, label.lead.timeMs)}${label.lead.inferred ? ', inferred' : ''}`}
+      popupLabel="Changes"
+      popupClass="mark-popup"
+      content={() =>
+        label.marks.map((mark) => (
+          <div key={mark.id} className="mark-detail">
+            {detail(mark)}
+          </div>
+        ))
+      }
+    >
+      <span>{label.lead.label}</span>
+      {label.more > 0 && <b>+{label.more}</b>}
+    </PopoverButton>
   )
 }

@@ -50,6 +50,7 @@ export const plotShape = (spec: ChartSpec): string =>
     spec.band !== null,
     spec.lines.map((line) => [line.label, line.token, line.dash, line.width]),
     spec.timesMs.length === 1,
+    spec.share,
   ])
 
 function series(spec: ChartSpec): uPlot.Series[] {
@@ -67,7 +68,10 @@ function series(spec: ChartSpec): uPlot.Series[] {
   return [{}, ...band, ...lines]
 }
 
-function axes(zone: Zone): uPlot.Axis[] {
+/** Ticks of a share: `2.5 %`. */
+const formatPercent = (value: number) => `${Number((value * 100).toPrecision(3))} %`
+
+function axes(zone: Zone, share: boolean): uPlot.Axis[] {
   const shared = {
     stroke: token('--text-muted'),
     font: canvasFont(11.5),
@@ -88,7 +92,7 @@ function axes(zone: Zone): uPlot.Axis[] {
       gap: 8,
       space: 44,
       size: (_plot, values) => Math.max(44, ...(values ?? []).map((text) => text.length * 7 + 16)),
-      values: (_plot, splits) => splits.map(formatShort),
+      values: (_plot, splits) => splits.map(share ? formatPercent : formatShort),
     },
   ]
 }
@@ -136,7 +140,7 @@ export function makePlot(
       },
       series: series(spec),
       bands: spec.band ? [{ series: [1, 2], fill: token('--band') }] : [],
-      axes: axes(zone),
+      axes: axes(zone, spec.share),
       hooks: {
         drawAxes: [(self) => drawSpans(self, current())],
         drawSeries: [

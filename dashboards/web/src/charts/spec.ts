@@ -25,7 +25,7 @@ export interface ChartDeficit {
   expected: number
   fromMs: number
   toMs: number
-  direction: 'down' | 'up' | 'both'
+  direction: 'down' | 'up'
   /** `37 fewer` */
   label: string
 }
@@ -40,6 +40,8 @@ export interface ChartSpec {
   /** Ends of the time axis. */
   fromMs: number
   toMs: number
+  /** Values are shares of 1 and shown in per cent. */
+  share: boolean
   /** Start the value axis at zero even when the data is far from it. */
   fromZero: boolean
 }

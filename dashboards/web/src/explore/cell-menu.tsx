@@ -29,7 +29,7 @@ export function CellMenu(props: Props) {
   )
   return (
     <Menu.Root open modal={false} onOpenChange={(open) => !open && props.onClose()}>
-      <Menu.Portal>
+      <Menu.Portal container={document.getElementById('content')}>
         <Menu.Positioner
           anchor={anchor}
           sideOffset={4}

@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
-import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { columnsQuery, datasetsQuery, type Dataset } from '../api/schema'
 import { useShortcuts } from '../app/shortcuts'
 import { TopBar } from '../app/top-bar'
@@ -12,7 +12,6 @@ import { COUNT_SQL } from './default-sql'
 import { addCondition, countBy } from './edit-sql'
 import type { EditorHandle } from './editor'
 import { condition } from './cells'
-import { EventDrawer } from './event-drawer'
 import { FieldsPanel } from './fields-panel'
 import { FirstEvent } from './first-event'
 import { keepQuery } from './history'
@@ -23,6 +22,8 @@ import { columnIndex } from './result'
 import { useRun, type Run } from './use-run'
 import './explore.css'
 import './grid.css'
+
+const EventDrawer = lazy(async () => ({ default: (await import('./event-drawer')).EventDrawer }))
 
 /** SQL over the raw events, with the schema beside it and the result below it. */
 export function ExplorePage() {
@@ -175,15 +176,17 @@ function Explorer({ datasets, search }: { datasets: Dataset[]; search: ExploreSe
           />
         </div>
       </div>
-      {search.ev !== undefined && (
-        <EventDrawer
-          dataset={dataset}
-          id={search.ev}
-          onClose={() => setEvent(undefined)}
-          onStep={stepper(runner.run, search.ev, setActiveRow, setEvent)}
-          onFilter={filterTo}
-        />
-      )}
+      <Suspense fallback={null}>
+        {search.ev !== undefined && (
+          <EventDrawer
+            dataset={dataset}
+            id={search.ev}
+            onClose={() => setEvent(undefined)}
+            onStep={stepper(runner.run, search.ev, setActiveRow, setEvent)}
+            onFilter={filterTo}
+          />
+        )}
+      </Suspense>
     </>
   )
 }

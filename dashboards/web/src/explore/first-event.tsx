@@ -29,7 +29,9 @@ export function FirstEvent() {
         Any JSON object is an event. No schema has to be declared: every key is a column at once.
       </p>
       <div className="code-line">
-        <pre className="code-block">{line}</pre>
+        <pre className="code-block is-wrapped" tabIndex={0}>
+          {line}
+        </pre>
         <Button onClick={() => void copy()}>
           <Copy size={15} aria-hidden="true" /> Copy
         </Button>

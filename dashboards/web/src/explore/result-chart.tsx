@@ -44,6 +44,7 @@ export function ResultChart({ run, lines, state, onZoom, onPick }: Props) {
       marks: marksOf(changes ?? [], NONE),
       fromMs,
       toMs,
+      share: false,
       fromZero: false,
     }),
     [timesMs, lines, changes, fromMs, toMs],

@@ -1,10 +1,21 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { useEffect, useImperativeHandle, useMemo, useRef, useState, type Ref } from 'react'
+import {
+  lazy,
+  Suspense,
+  useEffect,
+  useImperativeHandle,
+  useMemo,
+  useRef,
+  useState,
+  type Ref,
+} from 'react'
 import type { Zone } from '../time/format'
 import { cellText } from './cells'
-import { CellMenu, type CellAction } from './cell-menu'
+import type { CellAction } from './cell-menu'
 import { cellTone, columnWidth } from './grid-columns'
 import type { Result, ResultColumn } from './result'
+
+const CellMenu = lazy(async () => ({ default: (await import('./cell-menu')).CellMenu }))
 
 const ROW_PX = 29
 const HEAD_PX = 32
@@ -174,27 +185,29 @@ export function ResultGrid(props: Props) {
           ))}
         </div>
       </div>
-      {menu && columns[menu.column] && (
-        <CellMenu
-          anchor={menu.anchor}
-          header={menu.row < 0}
-          column={columns[menu.column]!}
-          text={
-            menu.row < 0
-              ? columns[menu.column]!.name
-              : cellText(columns[menu.column]!.kind, columns[menu.column]!.get(menu.row), zone)
-          }
-          canOpen={props.canOpen}
-          onClose={() => {
-            setMenu(null)
-            scroller.current?.focus({ preventScroll: true })
-          }}
-          onAction={(action) => {
-            if (action === 'open') props.onOpen(menu.row)
-            else props.onAction(action, columns[menu.column]!, menu.row)
-          }}
-        />
-      )}
+      <Suspense fallback={null}>
+        {menu && columns[menu.column] && (
+          <CellMenu
+            anchor={menu.anchor}
+            header={menu.row < 0}
+            column={columns[menu.column]!}
+            text={
+              menu.row < 0
+                ? columns[menu.column]!.name
+                : cellText(columns[menu.column]!.kind, columns[menu.column]!.get(menu.row), zone)
+            }
+            canOpen={props.canOpen}
+            onClose={() => {
+              setMenu(null)
+              scroller.current?.focus({ preventScroll: true })
+            }}
+            onAction={(action) => {
+              if (action === 'open') props.onOpen(menu.row)
+              else props.onAction(action, columns[menu.column]!, menu.row)
+            }}
+          />
+        )}
+      </Suspense>
     </>
   )
 }

@@ -1,10 +1,10 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { acknowledge, silence, type Alert } from '../api/alerts'
-import { recall, remember } from '../app/memory'
 import { Button } from '../controls/button'
 import { Modal } from '../controls/modal'
 import { say } from '../controls/toast'
+import { keepActor, lastActor } from './actor'
 import { formatDayMinute, zoneName, type Zone } from '../time/format'
 
 const DURATIONS: readonly [label: string, minutes: number][] = [
@@ -14,9 +14,6 @@ const DURATIONS: readonly [label: string, minutes: number][] = [
   ['1 day', 1_440],
   ['7 days', 10_080],
 ]
-
-/** The name a person gave last: actions are recorded with it. */
-export const lastActor = (): string => recall('actor', '')
 
 function useAction(run: () => Promise<unknown>, done: string, onClose: () => void) {
   const queries = useQueryClient()
@@ -56,7 +53,7 @@ export function AcknowledgeDialog({ alert, onClose }: { alert: Alert; onClose: (
   const action = useAction(() => acknowledge(alert.id, actor.trim(), note), 'Acknowledged', onClose)
   const submit = (event: React.FormEvent) => {
     event.preventDefault()
-    remember('actor', actor.trim())
+    keepActor(actor)
     action.mutate()
   }
   return (
@@ -100,7 +97,7 @@ export function SilenceDialog({
   )
   const submit = (event: React.FormEvent) => {
     event.preventDefault()
-    remember('actor', actor.trim())
+    keepActor(actor)
     action.mutate()
   }
   return (

@@ -29,7 +29,9 @@ export function alertMeta(alert: Alert, zone: Zone, nowMs: number): string[] {
       [variant, share, actor, `at ${clock} ${zoneName(zone, ms)}`].filter(Boolean).join(' '),
     )
   }
-  if (alert.missed !== null) pieces.push(missedText(alert))
+  if (alert.cause === 'silence' && alert.unknown_up_to) {
+    pieces.push(`missed: unknown, up to ${formatNumber(Math.round(alert.unknown_up_to))}`)
+  } else if (alert.missed !== null) pieces.push(missedText(alert))
   if (alert.budget_share !== null) {
     pieces.push(`${formatShare(alert.budget_share)} of the 28-day error budget`)
   }

@@ -1,16 +1,22 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { BellOff, Check } from 'lucide-react'
-import { useState } from 'react'
+import { lazy, Suspense, useState } from 'react'
 import { endSilence, silencesQuery, verdictOf, type Alert } from '../api/alerts'
 import { useShortcuts } from '../app/shortcuts'
 import { SafeLink } from '../changes/change-detail'
 import { Button } from '../controls/button'
 import { say } from '../controls/toast'
 import { formatDayMinute, zoneName, type Zone } from '../time/format'
-import { AcknowledgeDialog, SilenceDialog } from './alert-dialogs'
 import { alertMeta } from './alert-meta'
 import { Feedback } from './feedback'
 import './incidents.css'
+
+const AcknowledgeDialog = lazy(async () => ({
+  default: (await import('./alert-dialogs')).AcknowledgeDialog,
+}))
+const SilenceDialog = lazy(async () => ({
+  default: (await import('./alert-dialogs')).SilenceDialog,
+}))
 
 interface Props {
   alert: Alert
@@ -72,12 +78,14 @@ export function AlertStrip({ alert, zone, onSuspect }: Props) {
           {(!open || verdictOf(alert) !== null) && <Feedback alert={alert} />}
         </div>
       </section>
-      {dialog === 'acknowledge' && (
-        <AcknowledgeDialog alert={alert} onClose={() => setDialog(null)} />
-      )}
-      {dialog === 'silence' && (
-        <SilenceDialog metric={alert.metric} zone={zone} onClose={() => setDialog(null)} />
-      )}
+      <Suspense fallback={null}>
+        {dialog === 'acknowledge' && (
+          <AcknowledgeDialog alert={alert} onClose={() => setDialog(null)} />
+        )}
+        {dialog === 'silence' && (
+          <SilenceDialog metric={alert.metric} zone={zone} onClose={() => setDialog(null)} />
+        )}
+      </Suspense>
     </>
   )
 }
@@ -118,7 +126,8 @@ function SilenceButton({ alert, zone, onOpen }: { alert: Alert; zone: Zone; onOp
   const queries = useQueryClient()
   const silences = useQuery(silencesQuery).data ?? []
   const held = silences.find(
-    (one) => one.metric === alert.metric && Date.parse(one.until) > Date.now(),
+    (one) =>
+      (one.metric === alert.metric || one.metric === '*') && Date.parse(one.until) > Date.now(),
   )
   const end = useMutation({
     mutationFn: endSilence,

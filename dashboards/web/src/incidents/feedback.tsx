@@ -3,7 +3,7 @@ import { ThumbsDown, ThumbsUp } from 'lucide-react'
 import { giveFeedback, verdictOf, type Alert } from '../api/alerts'
 import { Button } from '../controls/button'
 import { say } from '../controls/toast'
-import { lastActor } from './alert-dialogs'
+import { lastActor } from './actor'
 
 /** Was it a true alert? One press; pressing the other one changes it. */
 export function Feedback({ alert }: { alert: Alert }) {

@@ -44,8 +44,33 @@ export function Suspects({ alert, zone, onSuspect }: Props) {
         )}
       </ol>
       {alert.off && <OffText off={alert.off} />}
+      <Slices alert={alert} />
+      {alert.sources.length > 0 && (
+        <p className="muted">Expected from {alert.sources.join(', ')}.</p>
+      )}
       <Deliveries deliveries={alert.notifications} zone={zone} />
     </section>
+  )
+}
+
+const SLICES_MAX = 5
+
+/** Where it is missing, if the metric is watched by slices. */
+function Slices({ alert }: { alert: Alert }) {
+  const children = (alert.children ?? []).slice(0, SLICES_MAX)
+  if (children.length === 0) return null
+  return (
+    <div className="deliveries">
+      <h3>Missing by slice</h3>
+      <ul>
+        {children.map((child) => (
+          <li key={child.slice} className="slice-share">
+            <span>{child.slice.replace('=', ' = ')}</span>
+            <b>{formatShare(child.share)}</b>
+          </li>
+        ))}
+      </ul>
+    </div>
   )
 }
 

@@ -44,8 +44,8 @@ export function MetricChart(props: Props) {
   const theme = useTheme()
   const openRaw = useRawEvents(metric, slice)
   const spec = useMemo(
-    () => points && metricSpec(points, window, marks, alert),
-    [points, window, marks, alert],
+    () => points && metricSpec(metric, points, window, marks, alert),
+    [metric, points, window, marks, alert],
   )
   const kinds = useMemo(() => new Set(marks.map((mark) => mark.kind)), [marks])
   const detail = (mark: Mark) => {
@@ -142,8 +142,8 @@ function Week({
   const spec = useMemo(() => {
     if (!points) return null
     const marks = marksOf(inEnvironment(changes ?? [], metric.environment), new Set())
-    return overviewSpec(points, week, marks)
-  }, [points, changes, week, metric.environment])
+    return overviewSpec(metric, points, week, marks)
+  }, [points, changes, week, metric])
   if (!spec) return <div className="skeleton overview-skeleton" aria-hidden="true" />
   return (
     <OverviewStrip

@@ -1,11 +1,11 @@
 /** A metric's points, alert and changes as a chart. */
 
 import type { Alert } from '../api/alerts'
-import type { Metric, Points } from '../api/metrics'
+import { isShare, type Metric, type Points } from '../api/metrics'
 import type { Mark } from '../charts/kinds'
 import type { ChartDeficit, ChartSpec } from '../charts/spec'
 import type { TooltipRow } from '../charts/tooltip'
-import { formatNumber } from '../time/format'
+import { formatNumber, formatShare } from '../time/format'
 
 /** Indexes of the two lines. */
 const EXPECTED = 0
@@ -13,6 +13,7 @@ const ACTUAL = 1
 
 /** Expected below, actual above it, the band behind both. */
 export function metricSpec(
+  metric: Metric,
   points: Points,
   window: { fromMs: number; toMs: number },
   marks: readonly Mark[],
@@ -35,12 +36,14 @@ export function metricSpec(
     marks,
     fromMs: window.fromMs,
     toMs: window.toMs,
+    share: isShare(metric),
     fromZero: true,
   }
 }
 
 /** Only what was seen, for the strip below. */
 export function overviewSpec(
+  metric: Metric,
   points: Points,
   window: { fromMs: number; toMs: number },
   marks: readonly Mark[],
@@ -53,6 +56,7 @@ export function overviewSpec(
     marks,
     fromMs: window.fromMs,
     toMs: window.toMs,
+    share: isShare(metric),
     fromZero: true,
   }
 }
@@ -61,7 +65,7 @@ function deficitOf(alert: Alert, windowToMs: number): ChartDeficit {
   const toMs = alert.resolved_at === null ? windowToMs : Date.parse(alert.resolved_at)
   const size = alert.deficit_per_minute
   const up = alert.direction === 'up' || (size !== null && size < 0)
-  const label = size === null ? '' : `${formatRate(Math.abs(size))} ${up ? 'more' : 'fewer'}`
+  const label = deficitLabel(alert, up)
   return {
     seen: ACTUAL,
     expected: EXPECTED,
@@ -72,6 +76,15 @@ function deficitOf(alert: Alert, windowToMs: number): ChartDeficit {
   }
 }
 
+/** `37 fewer`; of a share `12 % points less`. */
+function deficitLabel(alert: Alert, up: boolean): string {
+  const { deficit_per_minute: size, expected_share: expected, seen_share: seen } = alert
+  if (typeof expected === 'number' && typeof seen === 'number') {
+    return `${formatShare(Math.abs(expected - seen))} points ${up ? 'more' : 'less'}`
+  }
+  return size === null ? '' : `${formatRate(Math.abs(size))} ${up ? 'more' : 'fewer'}`
+}
+
 /** Rates of some size are read as whole numbers: "37 fewer". */
 const formatRate = (value: number) => formatNumber(value >= 10 ? Math.round(value) : value)
 
@@ -80,17 +93,18 @@ export function metricRows(points: Points, index: number, metric: Metric): Toolt
   const at = (values: Float64Array) => values[index] ?? Number.NaN
   const actual = at(points.actual)
   const expected = at(points.expected)
+  const share = isShare(metric)
   const rows: TooltipRow[] = [
-    { label: 'actual', value: cell(actual) },
-    { label: 'expected', value: cell(expected) },
-    { label: 'band', value: `${cell(at(points.lower))}–${cell(at(points.upper))}` },
+    { label: 'actual', value: cell(actual, share) },
+    { label: 'expected', value: cell(expected, share) },
+    { label: 'band', value: `${cell(at(points.lower), share)}–${cell(at(points.upper), share)}` },
   ]
   const difference = expected - actual
   if (Number.isFinite(difference)) {
     const outside = actual < at(points.lower) || actual > at(points.upper)
     rows.push({
-      label: difference >= 0 ? 'fewer' : 'more',
-      value: cell(Math.abs(difference)),
+      label: difference < 0 ? 'more' : share ? 'less' : 'fewer',
+      value: cell(Math.abs(difference), share),
       ...(outside && isBad(metric, difference) ? { tone: 'danger' as const } : {}),
     })
   }
@@ -100,7 +114,10 @@ export function metricRows(points: Points, index: number, metric: Metric): Toolt
 const isBad = (metric: Metric, fewer: number) =>
   metric.direction === 'both' || (metric.direction === 'down' ? fewer > 0 : fewer < 0)
 
-const cell = (value: number) => (Number.isNaN(value) ? '–' : formatNumber(tidy(value)))
+const cell = (value: number, share: boolean) => {
+  if (Number.isNaN(value)) return '–'
+  return share ? formatShare(value) : formatNumber(tidy(value))
+}
 
 /** Forecasts carry more digits than they know. */
 const tidy = (value: number) =>

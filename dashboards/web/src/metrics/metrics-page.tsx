@@ -2,16 +2,16 @@ import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
 import { alertsQuery } from '../api/alerts'
-import { metricsQuery, pointsQuery, type Metric } from '../api/metrics'
+import { metricsQuery, pointsQuery, problemsQuery, type Metric } from '../api/metrics'
 import { datasetsQuery } from '../api/schema'
 import { TopBar } from '../app/top-bar'
 import { useRange, type RangeState } from '../app/use-range'
 import { FirstEvent } from '../explore/first-event'
-import { formatNumber } from '../time/format'
 import { resolve, stepFor } from '../time/range'
-import { stateText } from './now-panel'
+import { rateText, stateText } from './now-panel'
 import { LatestChanges } from './latest-changes'
 import { Sparkline } from './sparkline'
+import '../incidents/incidents.css'
 import './metrics.css'
 
 const POINTS_MAX = 180
@@ -48,6 +48,7 @@ export function MetricsPage() {
           <p>{metrics.error.message}</p>
         </div>
       )}
+      <DefinitionProblems />
       {metrics.data?.length === 0 && <NoMetrics />}
       <div className="metric-grid">
         {sorted.map((metric) => (
@@ -102,11 +103,11 @@ function MetricTile({
         </span>
       </header>
       <div className="tile-numbers">
-        <b>{last?.actual === null || !last ? '–' : formatNumber(tidy(last.actual))}</b>
+        <b>{rateText(metric, last?.actual ?? null)}</b>
         <span className="muted">
           {last?.expected === null || !last
             ? metric.unit
-            : `${metric.unit}, expected ${formatNumber(tidy(last.expected))}`}
+            : `${metric.unit}, expected ${rateText(metric, last.expected)}`}
         </span>
       </div>
       <Sparkline points={points.data ?? null} window={window} />
@@ -114,8 +115,6 @@ function MetricTile({
     </Link>
   )
 }
-
-const tidy = (number: number) => (number >= 100 ? Math.round(number) : Math.round(number * 10) / 10)
 
 function NoMetrics() {
   const datasets = useQuery(datasetsQuery).data
@@ -141,4 +140,22 @@ direction = "down"`}</pre>
       </Link>
     </div>
   )
+}
+
+/** A file that is refused keeps its last good version in force: that must not go unnoticed. */
+function DefinitionProblems() {
+  const problems = useQuery(problemsQuery).data ?? []
+  return problems.map((problem) => (
+    <div
+      key={`${problem.file}:${problem.line}:${problem.message}`}
+      className="strip is-delivery"
+      role="alert"
+    >
+      <strong>
+        {problem.file}:{problem.line}:
+      </strong>{' '}
+      {problem.message}
+      {!problem.warning && ' (its last good version stays in force)'}
+    </div>
+  ))
 }

@@ -1,6 +1,13 @@
-import type { Metric } from '../api/metrics'
+import { isShare, type Metric } from '../api/metrics'
 import { SafeLink } from '../changes/change-detail'
-import { formatDayMinute, formatMinute, formatNumber, zoneName, type Zone } from '../time/format'
+import {
+  formatDayMinute,
+  formatMinute,
+  formatNumber,
+  formatShare,
+  zoneName,
+  type Zone,
+} from '../time/format'
 
 /** The latest minute and what the alerter can see, while nothing is wrong. */
 export function NowPanel({ metric, zone }: { metric: Metric; zone: Zone }) {
@@ -15,16 +22,16 @@ export function NowPanel({ metric, zone }: { metric: Metric; zone: Zone }) {
         <dl className="now-numbers">
           <div>
             <dt>seen</dt>
-            <dd>{value(last.actual)}</dd>
+            <dd>{rateText(metric, last.actual)}</dd>
           </div>
           <div>
             <dt>expected</dt>
-            <dd>{value(last.expected)}</dd>
+            <dd>{rateText(metric, last.expected)}</dd>
           </div>
           <div>
             <dt>band</dt>
             <dd>
-              {value(last.lower)}–{value(last.upper)}
+              {rateText(metric, last.lower)}–{rateText(metric, last.upper)}
             </dd>
           </div>
         </dl>
@@ -61,10 +68,12 @@ export function NowPanel({ metric, zone }: { metric: Metric; zone: Zone }) {
   )
 }
 
-const value = (number: number | null) =>
-  number === null
-    ? '–'
-    : formatNumber(number >= 100 ? Math.round(number) : Math.round(number * 10) / 10)
+/** A value of a metric: a number of some digits, or per cent. */
+export function rateText(metric: Metric, value: number | null): string {
+  if (value === null) return '–'
+  if (isShare(metric)) return formatShare(value)
+  return formatNumber(value >= 100 ? Math.round(value) : Math.round(value * 10) / 10)
+}
 
 /** One sentence on the state of a metric. */
 export function stateText(metric: Metric, zone: Zone): string {

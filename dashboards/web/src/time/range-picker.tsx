@@ -1,31 +1,27 @@
-import { Popover } from '@base-ui/react/popover'
 import { ChevronDown } from 'lucide-react'
 import { useState } from 'react'
 import type { RangeState } from '../app/use-range'
 import { Button } from '../controls/button'
+import { PopoverButton } from '../controls/popover-button'
 import { formatDayMinute, zoneName, type Zone } from './format'
 import { absolute, PRESETS, rangeLabel } from './range'
 
 /** Chooses a relative or an absolute range, and the clock. */
 export function RangePicker({ state }: { state: RangeState }) {
-  const [open, setOpen] = useState(false)
   const now = Date.now()
   const label = rangeLabel(state.range, (ms) => formatDayMinute(ms, state.zone, now), now)
   return (
-    <Popover.Root open={open} onOpenChange={setOpen}>
-      <Popover.Trigger className="button range-button" aria-description="Time range">
-        <span className="range-text">{label}</span>
-        <span className="range-zone">{zoneName(state.zone)}</span>
-        <ChevronDown size={14} aria-hidden="true" />
-      </Popover.Trigger>
-      <Popover.Portal>
-        <Popover.Positioner sideOffset={6} align="end" collisionPadding={8} className="layer">
-          <Popover.Popup className="popup range-popup" aria-label="Time range">
-            <RangeChoices state={state} onDone={() => setOpen(false)} />
-          </Popover.Popup>
-        </Popover.Positioner>
-      </Popover.Portal>
-    </Popover.Root>
+    <PopoverButton
+      className="button range-button"
+      aria-description="Time range"
+      popupLabel="Time range"
+      align="end"
+      content={(close) => <RangeChoices state={state} onDone={close} />}
+    >
+      <span className="range-text">{label}</span>
+      <span className="range-zone">{zoneName(state.zone)}</span>
+      <ChevronDown size={14} aria-hidden="true" />
+    </PopoverButton>
   )
 }
 

@@ -1,0 +1,139 @@
+//! The end of a round: what was found is recorded, what is open is brought up to date.
+
+use store::{DatasetName, Timestamp};
+
+use super::{Core, Fresh};
+use crate::{
+    alert::{Alert, Cause},
+    change::{self, Change},
+    history::Minute,
+    page,
+    track::Tracked,
+};
+
+/// A deviation that lasts longer than this is taken as the new normal (design, forecast §2.8).
+const NEW_NORMAL_MINUTES: i64 = 24 * 60;
+
+impl Core {
+    /// Records the incidents of this round and refreshes the open ones. Incidents that began and ended within the round (they
+    /// were made up after a downtime) are recorded, but nobody is woken for them.
+    pub(super) fn settle(&mut self, now: Timestamp) {
+        let open: Vec<Alert> = self.alerts.lock().open().cloned().collect();
+        let changes = if open.is_empty() && self.fresh.is_empty() { Vec::new() } else { self.changes() };
+        for (id, Fresh { mut alert, kind, closed }) in std::mem::take(&mut self.fresh) {
+            self.refresh(&mut alert, &changes, closed);
+            self.alerts.lock().trigger(alert, kind, closed.is_some(), now);
+            if let Some(closed) = closed {
+                self.alerts.lock().resolve(&id, Timestamp::from_minutes(closed), now);
+            }
+        }
+        for mut alert in open {
+            let changed = self.refresh(&mut alert, &changes, None) | self.take_as_normal(&mut alert, now);
+            let mut alerts = self.alerts.lock();
+            if alerts.get(&alert.id).is_some_and(Alert::is_open) {
+                alerts.update(alert, changed, now);
+            }
+        }
+        for (id, minute) in std::mem::take(&mut self.silences_over) {
+            self.alerts.lock().resolve(&id, Timestamp::from_minutes(minute), now);
+        }
+        self.end_orphans(now);
+        self.alerts.lock().page_after_silence(now);
+    }
+
+    /// What has lasted for a day is the new normal: the level restarts from it, and with the next fit the incident ends.
+    fn take_as_normal(&mut self, alert: &mut Alert, now: Timestamp) -> bool {
+        let lasted = now.minutes() - alert.onset.minutes();
+        if alert.cause != Cause::Deviation || alert.level_shifted_at.is_some() || lasted <= NEW_NORMAL_MINUTES {
+            return false;
+        }
+        let Some(tracked) = self.tracked.get_mut(&alert.metric) else { return false };
+        tracing::warn!(metric = %alert.metric, alert = %alert.id, "the deviation has lasted for a day: the new normal");
+        for series in tracked.all_mut() {
+            series.history.level_shift(alert.onset.minutes());
+            series.live.hold(false);
+            series.forget_fit();
+        }
+        alert.level_shifted_at = Some(now);
+        true
+    }
+
+    /// Brings an alert up to its metric's last minute, or to the one it ended at.
+    fn refresh(&self, alert: &mut Alert, changes: &[Change], closed: Option<Minute>) -> bool {
+        let Some(tracked) = self.tracked.get(&alert.metric) else { return false };
+        let minute = closed.unwrap_or(tracked.evaluated_to) - 1;
+        page::refresh(
+            alert,
+            &tracked.metric,
+            &tracked.parent,
+            &tracked.children,
+            Some(changes),
+            closed.is_none(),
+            minute,
+        )
+    }
+
+    /// Ends a known incident with its final numbers.
+    pub(super) fn resolve(&self, name: &str, id: &str, closed: Minute, now: Timestamp) {
+        let mut alerts = self.alerts.lock();
+        if let (Some(mut alert), Some(Tracked { metric, parent, children, .. })) =
+            (alerts.get(id).cloned(), self.tracked.get(name))
+        {
+            page::refresh(&mut alert, metric, parent, children, None, false, closed - 1);
+            alerts.update(alert, false, now);
+        }
+        alerts.resolve(id, Timestamp::from_minutes(closed), now);
+    }
+
+    /// Ends what no longer has a metric: its definition is gone.
+    fn end_orphans(&mut self, now: Timestamp) {
+        let mut alerts = self.alerts.lock();
+        let gone: Vec<String> = alerts
+            .open()
+            .filter(|alert| !self.tracked.contains_key(&alert.metric) && self.folder.problems().is_empty())
+            .map(|alert| alert.id.clone())
+            .collect();
+        for id in gone {
+            alerts.resolve(&id, now, now);
+        }
+        let open_silence =
+            |id: &str| alerts.get(id).is_some_and(|alert| alert.is_open() && alert.cause == Cause::Silence);
+        let ended: Vec<_> = self
+            .silent
+            .iter()
+            .filter(|(_, silent)| !open_silence(&silent.alert_id))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in ended {
+            self.silent.remove(&key);
+        }
+    }
+
+    /// A person's verdict decides whether the minutes of an incident are learnt from.
+    pub(crate) fn take_feedback(&mut self, alert: &Alert) {
+        let known = self.alerts.lock().all();
+        let Some(tracked) = self.tracked.get_mut(&alert.metric) else { return };
+        let masks: Vec<_> =
+            known.iter().filter(|other| other.metric == alert.metric).filter_map(crate::track::alert_mask).collect();
+        for series in tracked.all_mut() {
+            series.history.set_masks(masks.clone());
+            series.forget_fit();
+        }
+    }
+
+    /// All change lines as they are now.
+    fn changes(&self) -> Vec<Change> {
+        let dataset = DatasetName::system("changes");
+        if self.store.snapshot(&dataset).is_none() {
+            return Vec::new();
+        }
+        match self.store.read_events(&dataset) {
+            Ok(rows) => change::latest(&rows),
+            Err(source) => {
+                let error = crate::Error::Read { dataset: dataset.to_string(), source };
+                tracing::error!(error = %error.chain(), "the page goes out without suspects");
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What a page says about an incident, worked out from the series: onset, rates, loss, budget, suspects, slices. Pure.
+
+use std::collections::BTreeMap;
+
+use store::Timestamp;
+
+use crate::{
+    alert::{Alert, Cause, Child, Measured, State},
+    change::Change,
+    definition::{Metric, direction_word},
+    forecast::Fitted,
+    history::Minute,
+    lost::{Loss, lost},
+    onset::{self, Onset, Point},
+    score::{Breach, Direction, Kind, WINDOWS},
+    series::{Series, usual_amount},
+    suspect,
+};
+
+/// Days an error budget covers.
+const BUDGET_DAYS: i64 = 28;
+/// Minutes after the page in which the onset is still judged anew: later evidence speaks of the recovery.
+pub(crate) const ONSET_MINUTES: i64 = 15;
+/// Slices listed with an incident.
+const CHILDREN_MAX: usize = 10;
+/// PagerDuty's bound on dedup keys, which all channels share.
+const DEDUP_KEY_BYTES_MAX: usize = 255;
+
+/// A new alert for a breach at `minute`. `None` while nothing is fitted.
+pub(crate) fn breached(
+    metric: &Metric,
+    series: &Series,
+    breach: &Breach,
+    minute: Minute,
+    not_before: Option<Minute>,
+    now: Timestamp,
+) -> Option<Alert> {
+    let fitted = series.fitted.as_ref()?;
+    let mut onset = find_onset(metric, series, fitted, minute, breach.direction == Direction::Down);
+    if let Some(earliest) = not_before {
+        clamp(&mut onset, earliest);
+    }
+    let mut alert = blank(metric, onset.minute, now);
+    alert.slice.clone_from(&series.slice);
+    alert.direction = direction_word(breach.direction).to_owned();
+    alert.score = breach.z;
+    alert.window_minutes = WINDOWS[breach.window];
+    alert.sources = sources(fitted, minute);
+    place_onset(&mut alert, &onset);
+    name(&mut alert, onset.minute);
+    Some(alert)
+}
+
+/// A new alert for a source that fell silent, told through one of its metrics.
+pub(crate) fn silent(metric: &Metric, series: &Series, since: Minute, now: Timestamp) -> Alert {
+    let mut alert = blank(metric, since, now);
+    alert.cause = Cause::Silence;
+    alert.direction = "down".to_owned();
+    if let Some(fitted) = &series.fitted {
+        alert.sources = sources(fitted, since);
+    }
+    place_onset(&mut alert, &certain(since));
+    name(&mut alert, since);
+    alert
+}
+
+fn blank(metric: &Metric, onset: Minute, now: Timestamp) -> Alert {
+    let (measured, threshold_ms) = match &metric.measure {
+        query::Measure::Count => (Measured::Count, None),
+        query::Measure::Sum { .. } => (Measured::Sum, None),
+        query::Measure::Ratio { .. } => (Measured::Ratio, None),
+        query::Measure::Latency { threshold_ms, .. } => (Measured::Latency, Some(*threshold_ms)),
+    };
+    let onset = Timestamp::from_minutes(onset);
+    Alert {
+        id: String::new(),
+        dedup_key: String::new(),
+        metric: metric.name.clone(),
+        title: metric.title.clone(),
+        slice: None,
+        dataset: metric.dataset.to_string(),
+        environment: metric.environment.clone(),
+        unit: metric.unit.clone(),
+        measured,
+        threshold_ms,
+        zone: metric.zone.name().to_owned(),
+        cause: Cause::Deviation,
+        direction: String::new(),
+        state: State::Firing,
+        paged_at: now,
+        onset,
+        onset_from: onset,
+        onset_to: onset,
+        resolved_at: None,
+        expected_per_minute: 0.0,
+        seen_per_minute: 0.0,
+        deficit_per_minute: 0.0,
+        expected_share: None,
+        seen_share: None,
+        missed: 0.0,
+        missed_low: 0.0,
+        missed_high: 0.0,
+        unknown_up_to: 0.0,
+        budget_share: None,
+        score: 0.0,
+        window_minutes: 0,
+        sources: Vec::new(),
+        suspects: Vec::new(),
+        unknown_share: 1.0,
+        children: Vec::new(),
+        owner: metric.owner.clone(),
+        runbook: metric.runbook.clone(),
+        acknowledged_by: None,
+        acknowledged_at: None,
+        acknowledge_note: None,
+        feedback: None,
+        level_shifted_at: None,
+        channels: metric.channels.clone(),
+        silenced_by: None,
+    }
+}
+
+/// Id and dedup key, both deterministic in (metric, slice, onset).
+fn name(alert: &mut Alert, onset: Minute) {
+    let time = chrono::DateTime::from_timestamp(onset * 60, 0).unwrap_or_default().format("%Y%m%dT%H%M");
+    let slice = alert.slice.as_deref().unwrap_or_default();
+    let marker = if alert.cause == Cause::Silence { "silence-" } else { "" };
+    let tag = if slice.is_empty() { String::new() } else { format!("-{}", short_hash(slice)) };
+    alert.id = format!("{marker}{}{tag}-{time}", alert.metric);
+    let key = format!("yellowline:{marker}{}:{slice}:{time}", alert.metric);
+    alert.dedup_key = if key.len() <= DEDUP_KEY_BYTES_MAX {
+        key
+    } else {
+        format!("yellowline:{marker}{}:{}:{time}", alert.metric, short_hash(slice))
+    };
+}
+
+fn short_hash(text: &str) -> String {
+    use sha2::Digest as _;
+    hex::encode(&sha2::Sha256::digest(text.as_bytes())[..8])
+}
+
+fn find_onset(metric: &Metric, series: &Series, fitted: &Fitted, minute: Minute, down: bool) -> Onset {
+    let noise = fitted.noise();
+    onset::onset(metric.kind(), &series.live.points(minute), down, noise.phi_total(), noise.unit)
+        .unwrap_or_else(|| certain(minute))
+}
+
+fn certain(minute: Minute) -> Onset {
+    Onset { minute, from: minute, to: minute, log_likelihood: 0.0, profile: vec![(minute, 1.0)] }
+}
+
+/// An incident does not begin before the last one of the same series ended.
+fn clamp(onset: &mut Onset, earliest: Minute) {
+    onset.minute = onset.minute.max(earliest);
+    onset.from = onset.from.max(earliest);
+    onset.to = onset.to.max(earliest);
+}
+
+fn place_onset(alert: &mut Alert, onset: &Onset) {
+    alert.onset = Timestamp::from_minutes(onset.minute);
+    alert.onset_from = Timestamp::from_minutes(onset.from);
+    alert.onset_to = Timestamp::from_minutes(onset.to);
+}
+
+/// What entered the forecast of a day, in the words of the sentence.
+fn sources(fitted: &Fitted, minute: Minute) -> Vec<String> {
+    let sources = fitted.sources(minute);
+    let entered = |day: Option<crate::forecast::SourceDay>| day.is_some_and(|day| day.entered);
+    [
+        (sources.growth_per_week.is_some(), "growth"),
+        (entered(sources.last_week), "last week"),
+        (entered(sources.last_month), "last month"),
+        (entered(sources.last_year), "last year"),
+    ]
+    .into_iter()
+    .filter(|(entered, _)| *entered)
+    .map(|(_, word)| word.to_owned())
+    .collect()
+}
+
+/// Brings an alert up to `minute`: rates, loss, budget, slices. While it lasts, and within 15 minutes of the page, also its
+/// onset and suspects (`changes` is `None` when they are to stay). True when what a person would act on (onset, named
+/// suspects) changed.
+pub(crate) fn refresh(
+    alert: &mut Alert,
+    metric: &Metric,
+    parent: &Series,
+    children: &BTreeMap<String, Series>,
+    changes: Option<&[Change]>,
+    lasts: bool,
+    minute: Minute,
+) -> bool {
+    let Some(fitted) = &parent.fitted else { return false };
+    let before = (alert.onset, named_ids(alert));
+    if let Some(changes) = changes.filter(|_| minute - alert.paged_at.minutes() <= ONSET_MINUTES) {
+        let onset = if alert.cause == Cause::Silence || !lasts {
+            certain(alert.onset.minutes())
+        } else {
+            let mut onset = find_onset(metric, parent, fitted, minute, alert.direction == "down");
+            // The name of the incident carries the onset of the page: only minutes around it are still believed.
+            clamp(&mut onset, alert.onset.minutes() - ONSET_MINUTES);
+            onset
+        };
+        place_onset(alert, &onset);
+        let ranking = suspect::rank(&onset, changes, alert.environment.as_deref());
+        (alert.suspects, alert.unknown_share) = (ranking.suspects, ranking.unknown_share);
+    }
+    measure(alert, metric, parent, fitted, minute);
+    alert.children = shares_of_loss(metric, children, alert.onset.minutes(), minute, alert.missed < 0.0);
+    before != (alert.onset, named_ids(alert))
+}
+
+fn named_ids(alert: &Alert) -> Vec<String> {
+    alert.named_suspects().iter().map(|suspect| suspect.change["id"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn measure(alert: &mut Alert, metric: &Metric, series: &Series, fitted: &Fitted, minute: Minute) {
+    let onset = alert.onset.minutes();
+    let points = points_since(series, fitted, onset, minute);
+    let known: Vec<&Point> = points.iter().filter(|point| !point.value.is_nan()).collect();
+    let minutes = known.len().max(1) as f64;
+    let total = |of: fn(&Point) -> f64| known.iter().map(|point| of(point)).sum::<f64>();
+    let (expected, seen, exposure) = (total(|p| p.expected), total(|p| p.value), total(|p| p.exposure));
+    (alert.expected_per_minute, alert.seen_per_minute) = (expected / minutes, seen / minutes);
+    if alert.cause == Cause::Silence {
+        let all: f64 = points.iter().map(|point| point.expected).sum();
+        (alert.expected_per_minute, alert.seen_per_minute) = (all / points.len().max(1) as f64, 0.0);
+    }
+    alert.deficit_per_minute = alert.expected_per_minute - alert.seen_per_minute;
+    if metric.kind() == Kind::Ratio && exposure > 0.0 {
+        (alert.expected_share, alert.seen_share) = (Some(expected / exposure), Some(seen / exposure));
+    }
+    let loss = loss(fitted, &points, onset);
+    (alert.missed, alert.missed_low, alert.missed_high) = (loss.lost, loss.low, loss.high);
+    alert.unknown_up_to = loss.unknown_expected;
+    alert.budget_share = budget_share(alert, metric, series, onset);
+}
+
+/// The minutes from the onset on, expected at the level the series had when it began; NaN where nothing is known.
+fn points_since(series: &Series, fitted: &Fitted, onset: Minute, minute: Minute) -> Vec<Point> {
+    let share = fitted.settings().kind == Kind::Ratio;
+    let level = series.live.level();
+    (onset..=minute)
+        .map(|minute| {
+            let seen = series.history.get(minute);
+            let exposure = seen.map_or(0.0, |seen| seen.exposure);
+            let rate = fitted.rate(minute) * level;
+            let expected = if share { (rate * exposure).min(exposure) } else { rate };
+            Point { minute, value: seen.map_or(f64::NAN, |seen| seen.value), expected, exposure }
+        })
+        .collect()
+}
+
+fn loss(fitted: &Fitted, points: &[Point], onset: Minute) -> Loss {
+    let noise = fitted.noise();
+    let c = noise.c_slow[fitted.local_hour(onset)];
+    lost(points.iter().copied(), noise.phi_total(), c, noise.unit)
+}
+
+/// Part of the allowed loss of 28 days that this incident used. For shares of bad events the allowance counts events of
+/// the denominator, for everything else units of the metric itself.
+fn budget_share(alert: &Alert, metric: &Metric, series: &Series, onset: Minute) -> Option<f64> {
+    let (value, exposure) = usual_amount(&series.history, onset, BUDGET_DAYS)?;
+    let bad_events = metric.kind() == Kind::Ratio && metric.direction == Direction::Up;
+    let allowed = metric.budget_share? * if bad_events { exposure } else { value };
+    let used = if alert.direction == "up" { -alert.missed } else { alert.missed };
+    let used = if alert.cause == Cause::Silence { alert.unknown_up_to } else { used };
+    (allowed > 0.0).then(|| (used / allowed).max(0.0))
+}
+
+/// Slices by their part of what all slices of their column missed (or had too much), largest first.
+fn shares_of_loss(
+    metric: &Metric,
+    children: &BTreeMap<String, Series>,
+    onset: Minute,
+    minute: Minute,
+    too_many: bool,
+) -> Vec<Child> {
+    let mut listed: Vec<Child> = Vec::new();
+    for column in &metric.slices {
+        let prefix = format!("{column}=");
+        let losses: Vec<(String, f64)> = children
+            .iter()
+            .filter(|(slice, _)| slice.starts_with(&prefix))
+            .filter_map(|(slice, series)| {
+                let fitted = series.fitted.as_ref()?;
+                let missed = loss(fitted, &points_since(series, fitted, onset, minute), onset).lost;
+                Some((slice.clone(), if too_many { -missed } else { missed }))
+            })
+            .filter(|(_, missed)| *missed > 0.0)
+            .collect();
+        let total: f64 = losses.iter().map(|(_, missed)| missed).sum();
+        listed.extend(losses.into_iter().map(|(slice, missed)| Child {
+            slice,
+            missed: if too_many { -missed } else { missed },
+            share: missed / total,
+        }));
+    }
+    listed.sort_by(|a, b| b.share.total_cmp(&a.share));
+    listed.truncate(CHILDREN_MAX);
+    listed
+}

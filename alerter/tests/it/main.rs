@@ -1,0 +1,11 @@
+//! The alerter on a real store and a real query engine, with a clock of its own and a loopback receiver: weeks of history,
+//! live events, planted incidents, broken receivers, restarts. No sleeps: time is driven minute by minute.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod definitions;
+mod delivery;
+mod history;
+mod page;
+mod quiet;
+mod world;

@@ -1,0 +1,298 @@
+//! A booking site in a temporary folder, whose minutes a test plays one by one.
+
+use std::{path::PathBuf, sync::Arc};
+
+use alerter::{Alerter, Config};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, Request, StatusCode},
+    response::IntoResponse,
+    routing::post,
+};
+use benches::rates::Rates;
+use parking_lot::Mutex;
+use query::Engine;
+use serde_json::{Value, json};
+use store::{Clock, DatasetName, Store, Timestamp};
+use tower::ServiceExt as _;
+
+/// 2026-11-20T12:00Z, a Friday.
+pub(crate) const NOON: i64 = 29_919_600;
+/// The signing secret of the test's webhook.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+#[derive(Debug)]
+pub(crate) struct Hands(Mutex<Timestamp>);
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        *self.0.lock()
+    }
+}
+
+/// What the receiver answers next, and what it got.
+#[derive(Debug, Clone)]
+pub(crate) struct Receiver {
+    pub(crate) status: Arc<Mutex<u16>>,
+    got: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
+    /// What the pager and the chat took.
+    pub(crate) pager: Arc<Mutex<Vec<Value>>>,
+    pub(crate) chat: Arc<Mutex<Vec<Value>>>,
+    address: String,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let receiver = Self {
+            status: Arc::new(Mutex::new(200)),
+            got: Arc::default(),
+            pager: Arc::default(),
+            chat: Arc::default(),
+            address,
+        };
+        let routes = Router::new()
+            .route("/hook", post(take))
+            .route("/pager", post(take_event))
+            .route("/chat", post(take_message))
+            .with_state(receiver.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        receiver
+    }
+
+    /// Bodies taken with a success, of one type.
+    pub(crate) fn taken(&self, kind: &str) -> Vec<Value> {
+        self.got.lock().iter().filter(|(_, body)| body["type"] == kind).map(|(_, body)| body.clone()).collect()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.got.lock().len()
+    }
+
+    pub(crate) fn last_headers(&self) -> HeaderMap {
+        self.got.lock().last().unwrap().0.clone()
+    }
+}
+
+async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
+    let status = StatusCode::from_u16(*receiver.status.lock()).unwrap();
+    if status.is_success() {
+        receiver.got.lock().push((headers, serde_json::from_slice(&body).unwrap()));
+    }
+    status
+}
+
+/// Answers as PagerDuty does.
+async fn take_event(State(receiver): State<Receiver>, body: Bytes) -> impl IntoResponse {
+    receiver.pager.lock().push(serde_json::from_slice(&body).unwrap());
+    (StatusCode::ACCEPTED, r#"{"status":"success","message":"Event processed"}"#)
+}
+
+/// Answers as Slack does.
+async fn take_message(State(receiver): State<Receiver>, body: Bytes) -> impl IntoResponse {
+    receiver.chat.lock().push(serde_json::from_slice(&body).unwrap());
+    "ok"
+}
+
+/// The site.
+pub(crate) struct World {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) clock: Arc<Hands>,
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) alerter: Alerter,
+    pub(crate) receiver: Receiver,
+    pub(crate) rates: Rates,
+    /// The next minute to play.
+    pub(crate) minute: i64,
+}
+
+/// How a minute goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Play {
+    /// Share of the bookings that succeed.
+    pub(crate) success: f64,
+    /// False when nothing of any kind arrives.
+    pub(crate) alive: bool,
+}
+
+pub(crate) const NORMAL: Play = Play { success: 1.0, alive: true };
+
+impl World {
+    /// Starts at noon with one metric and one webhook, `per_minute` bookings expected.
+    pub(crate) async fn start(per_minute: f64) -> Self {
+        Self::start_with(per_minute, &metric("")).await
+    }
+
+    pub(crate) async fn start_with(per_minute: f64, definitions: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let receiver = Receiver::start().await;
+        let folder = root.path().join("metrics");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("hook.key"), SECRET).unwrap();
+        std::fs::write(folder.join("pager.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        let address = &receiver.address;
+        let channels = format!(
+            "[[channel]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{address}/hook\"\nsecret_file = \"hook.key\"\n\
+             [[channel]]\nname = \"pager\"\nkind = \"pagerduty\"\nurl = \"{address}/pager\"\nrouting_key_file = \"pager.key\"\n\
+             [[channel]]\nname = \"chat\"\nkind = \"slack\"\nurl = \"{address}/chat\"\n"
+        );
+        std::fs::write(folder.join("channels.toml"), channels).unwrap();
+        std::fs::write(folder.join("shop.toml"), definitions).unwrap();
+        let clock = Arc::new(Hands(Mutex::new(at(NOON, 0))));
+        let (store, engine, alerter) = open(root.path().to_owned(), clock.clone()).await;
+        let rates = Rates::with_rate_at(7, NOON, per_minute);
+        Self { root, clock, store, engine, alerter, receiver, rates, minute: NOON }
+    }
+
+    /// Closes everything and opens it again, as a restart of the process does, `down` minutes later.
+    pub(crate) async fn restart(self, down: i64) -> Self {
+        self.store.close().await.unwrap();
+        let Self { root, clock, store, engine, alerter, receiver, rates, minute } = self;
+        drop((store, engine, alerter));
+        *clock.0.lock() = at(minute + down, 20);
+        let (store, engine, alerter) = open(root.path().to_owned(), clock.clone()).await;
+        Self { root, clock, store, engine, alerter, receiver, rates, minute: minute + down }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join("metrics").join(name)
+    }
+
+    /// Loads weeks of minute counts up to now.
+    pub(crate) async fn import_weeks(&self, weeks: i64) {
+        self.import(weeks, self.minute).await;
+    }
+
+    /// Loads weeks of payments that failed, one in fifty, of all that were tried.
+    pub(crate) async fn import_failures(&self, weeks: i64) {
+        let mut csv = String::from("time,count,denominator\n");
+        for minute in self.minute - weeks * 10_080..self.minute {
+            let tried = self.rates.at(minute).total();
+            let failed = (1..=tried).filter(|number| !succeeds(*number, 0.98)).count();
+            csv.push_str(&format!("{},{failed},{tried}\n", minute * 60));
+        }
+        let imported = self.alerter.import("failures", None, csv.as_bytes()).await.unwrap().unwrap();
+        assert!(imported.rejected.is_empty(), "{imported:?}");
+    }
+
+    /// Loads weeks of minute counts up to three days ago.
+    pub(crate) async fn import_weeks_before(&self, weeks: i64) {
+        self.import(weeks, NOON - 3 * 1440).await;
+    }
+
+    async fn import(&self, weeks: i64, until: i64) {
+        let mut csv = String::from("time,count\n");
+        for minute in until - weeks * 10_080..until {
+            csv.push_str(&format!("{},{}\n", minute * 60, self.rates.at(minute).total()));
+        }
+        let imported = self.alerter.import("bookings", None, csv.as_bytes()).await.unwrap().unwrap();
+        assert_eq!((imported.imported, imported.rejected.len()), (usize::try_from(weeks * 10_080).unwrap(), 0));
+    }
+
+    /// The events of a minute.
+    pub(crate) async fn events(&self, minute: i64, play: Play) {
+        if !play.alive {
+            return;
+        }
+        let booked = self.rates.at(minute);
+        let mut events =
+            vec![json!({"time": at(minute, 1).to_rfc3339(), "environment": "production", "route": "/search"})];
+        let mut number = 0_u32;
+        for (market, count) in booked.bookings.iter().enumerate() {
+            for _ in 0..*count {
+                number += 1;
+                let ok = succeeds(number, play.success);
+                events.push(json!({
+                    "time": at(minute, i64::from(number) % 60).to_rfc3339(),
+                    "environment": "production",
+                    "route": "/pay",
+                    "status": if ok { 200 } else { 500 },
+                    "country": benches::markets::MARKETS[market].country,
+                }));
+            }
+        }
+        self.store.append_values(&shop(), &events).await.unwrap();
+    }
+
+    /// Plays minutes one after the other; the alerter looks after each.
+    pub(crate) async fn play(&mut self, minutes: i64, play: Play) {
+        for _ in 0..minutes {
+            *self.clock.0.lock() = at(self.minute, 55);
+            self.events(self.minute, play).await;
+            self.minute += 1;
+            self.look(11).await;
+        }
+    }
+
+    /// Lets the alerter look, some seconds after the last minute played.
+    pub(crate) async fn look(&self, seconds: i64) {
+        let now = at(self.minute, seconds);
+        *self.clock.0.lock() = now;
+        self.alerter.step(now).await;
+    }
+
+    pub(crate) async fn change(&self, id: &str, kind: &str, environment: &str, minute: i64) {
+        let row = json!({
+            "id": format!("{id}/1"), "change_id": id, "revision": 1, "kind": kind, "status": "succeeded",
+            "title": format!("{kind} {id}"), "time": at(minute, 0).to_rfc3339(), "environment": environment,
+            "experiment": (kind == "experiment").then_some(id), "target": id, "actor": "j.doe", "inferred": false,
+            "version": (kind == "deploy").then_some("64fd32f"), "service": (kind == "deploy").then_some("web"),
+        });
+        self.store.append_values(&DatasetName::system("changes"), &[row]).await.unwrap();
+    }
+
+    /// Asks over HTTP.
+    pub(crate) async fn http(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
+        let request = Request::builder().method(method).uri(path).header("x-request-id", "r1").body(body).unwrap();
+        let response = alerter::routes(self.alerter.clone()).oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.http("GET", path, None).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body
+    }
+
+    pub(crate) async fn state(&self) -> String {
+        self.get("/api/v1/metrics").await["metrics"][0]["state"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A share of all numbers, evenly spread.
+fn succeeds(number: u32, share: f64) -> bool {
+    f64::from(number) * 0.618_034 % 1.0 < share
+}
+
+async fn open(root: PathBuf, clock: Arc<Hands>) -> (Store, Engine, Alerter) {
+    let config = store::Config { folder: root.join("data"), ..store::Config::default() };
+    let store = Store::open(config, clock.clone()).await.unwrap();
+    let engine = Engine::new(query::Config::default(), store.clone(), clock.clone()).unwrap();
+    let config = Config { folder: root.join("metrics"), ..Config::default() };
+    let alerter = Alerter::new(config, engine.clone(), store.clone(), clock).unwrap();
+    (store, engine, alerter)
+}
+
+/// The definition of bookings, with more lines at its end.
+pub(crate) fn metric(more: &str) -> String {
+    format!(
+        "[[metric]]\nname = \"bookings\"\ntitle = \"Bookings\"\nunit = \"bookings\"\ndataset = \"shop\"\n\
+         environment = \"production\"\nfilter = \"route = '/pay' AND status = 200\"\nslices = [\"country\"]\n\
+         zone = \"Europe/Amsterdam\"\nchannels = [\"hook\"]\nbudget_share = 0.005\nowner = \"checkout-team\"\n{more}\n"
+    )
+}
+
+pub(crate) fn shop() -> DatasetName {
+    DatasetName::from_user("shop").unwrap()
+}
+
+pub(crate) fn at(minute: i64, second: i64) -> Timestamp {
+    Timestamp::from_minutes(minute).plus_seconds(second)
+}

@@ -1,0 +1,164 @@
+//! The command line as typed. `config` turns it into effective settings.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Observability event pipeline with release-aware anomaly alerting.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Start here:  yellowline demo\nDocumentation: README.md and docs/ of the repository."
+)]
+pub(crate) struct Cli {
+    /// Write the log as JSON lines (to standard error; level by YELLOWLINE_LOG, such as `info` or `store=debug`).
+    #[arg(long, global = true)]
+    pub(crate) log_json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server: ingest, SQL, alerter and console in one process.
+    Serve(ConfigOptions),
+    /// Watch it work: the server beside a booking site, with an incident to find.
+    Demo(crate::demo::Options),
+    /// Ask a running server one SQL question and print the answer.
+    Sql(SqlOptions),
+    /// Load history into a running server: raw events, or the past of a metric.
+    Import(ImportOptions),
+    /// Create, list and revoke API keys of a data folder.
+    Keys(KeysOptions),
+    /// Check the configuration and the metric files, and report every problem at once.
+    CheckConfig(ConfigOptions),
+    /// Print the effective configuration as TOML.
+    PrintConfig(ConfigOptions),
+}
+
+/// Where the settings come from: file, then environment (YELLOWLINE_STORE__…), then these flags.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConfigOptions {
+    /// Data folder; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Configuration file (TOML); see yellowline.toml in the repository.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// How to reach a running server.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerOptions {
+    /// Address of the server.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7300",
+        env = "YELLOWLINE_URL"
+    )]
+    pub(crate) server: String,
+    /// API key, if the server asks for one.
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "YELLOWLINE_KEY",
+        hide_env_values = true
+    )]
+    pub(crate) key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlOptions {
+    /// The statement; `-` reads it from standard input.
+    pub(crate) sql: String,
+    /// Dataset in which unqualified names such as `events` are looked up.
+    #[arg(long, short)]
+    pub(crate) dataset: Option<String>,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Aligned columns.
+    Table,
+    /// One JSON object.
+    Json,
+    /// One JSON object per row.
+    Ndjson,
+    /// Comma-separated, with a header line.
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportOptions {
+    #[command(subcommand)]
+    pub(crate) what: ImportWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportWhat {
+    /// Raw events: NDJSON, CSV with a header, or Parquet; .gz and .zst are unpacked.
+    Events {
+        /// Dataset the events go to.
+        #[arg(long, short)]
+        dataset: String,
+        /// Files, read in this order.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        server: ServerOptions,
+    },
+    /// The past of a defined metric: CSV or Parquet with columns `time,count[,denominator]`; coarser steps than a minute are spread.
+    Metric {
+        /// Name of the metric.
+        #[arg(long, short)]
+        name: String,
+        /// Files, read in this order.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        server: ServerOptions,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysOptions {
+    #[command(subcommand)]
+    pub(crate) action: KeysAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Make a key and print it, this once.
+    Create {
+        /// What the key is for, such as `ci` or `web-frontend`.
+        #[arg(long)]
+        name: String,
+        /// What it may do; may be given several times.
+        #[arg(long = "scope", value_enum, required = true)]
+        scopes: Vec<crate::keys::Scope>,
+        #[command(flatten)]
+        config: ConfigOptions,
+    },
+    /// List keys: id, name, scopes, when made. Never the key itself.
+    List {
+        #[command(flatten)]
+        config: ConfigOptions,
+    },
+    /// Revoke a key by its id; a running server notices within a second.
+    Revoke {
+        /// Id as `list` prints it.
+        id: String,
+        #[command(flatten)]
+        config: ConfigOptions,
+    },
+}

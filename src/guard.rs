@@ -1,0 +1,350 @@
+//! Who may come in: one layer over all routes.
+//!
+//! Without keys only loopback is served, and a request must look like one of this machine's own: its Host names loopback
+//! (DNS rebinding), its Origin is ours (cross-site posts), and no proxy forwarded it. With keys, each route needs a scope.
+
+use std::{collections::HashSet, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use store::Clock;
+
+use crate::keys::{Keys, Scope, Verdict};
+
+/// What the guard knows.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) keys: Keys,
+    /// Host names of our own, besides loopback: `hosts` of the configuration and the name in `public_url`.
+    pub(crate) hosts: HashSet<String>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Off loopback a key is always required.
+    pub(crate) listen: SocketAddr,
+}
+
+/// The layer: gives each request an id, judges it, and puts the id on the answer.
+pub(crate) async fn guard(
+    State(guard): State<Arc<Guard>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = request_id(guard.clock.as_ref());
+    request.headers_mut().insert("x-request-id", id.clone());
+    let mut response = match guard.judge(request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(&id),
+    };
+    response.headers_mut().insert("x-request-id", id);
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+/// A request that may not come in.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Guard {
+    fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(scope) = scope_of(method, uri.path()) else {
+            return Ok(());
+        };
+        match self.keys.judge(presented(headers).as_deref(), scope) {
+            Verdict::Allowed => Ok(()),
+            Verdict::NoKeys if self.listen.ip().is_loopback() => self.judge_keyless(uri, headers),
+            Verdict::WrongScope => Err(Refusal {
+                status: StatusCode::FORBIDDEN,
+                code: "scope_missing",
+                message: format!(
+                    "this key lacks the scope `{}`",
+                    format!("{scope:?}").to_lowercase()
+                ),
+            }),
+            Verdict::NoKeys | Verdict::Unknown => Err(Refusal {
+                status: StatusCode::UNAUTHORIZED,
+                code: "key_required",
+                message: "send `Authorization: Bearer <key>`; `yellowline keys create` makes one"
+                    .into(),
+            }),
+        }
+    }
+
+    fn judge_keyless(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+        let forbidden = |code, message: String| {
+            Err(Refusal {
+                status: StatusCode::FORBIDDEN,
+                code,
+                message,
+            })
+        };
+        if headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for") {
+            return forbidden(
+                "forwarded",
+                "without API keys requests from a proxy are refused: create a key (`yellowline keys create`)".into(),
+            );
+        }
+        let host = uri
+            .authority()
+            .map(ToString::to_string)
+            .or_else(|| text(headers, &header::HOST))
+            .unwrap_or_default();
+        if !self.is_ours(&host) {
+            return forbidden(
+                "unknown_host",
+                format!(
+                    "host `{host}` is not one of ours: use 127.0.0.1, or add the name to `hosts`"
+                ),
+            );
+        }
+        let Some(origin) = text(headers, &header::ORIGIN) else {
+            return Ok(());
+        };
+        let authority = origin
+            .split_once("://")
+            .map_or("", |(_, authority)| authority);
+        if authority.eq_ignore_ascii_case(&host) {
+            return Ok(());
+        }
+        forbidden(
+            "foreign_origin",
+            format!("a page of {origin} may not call this server"),
+        )
+    }
+
+    fn is_ours(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+        };
+        let name = name.to_ascii_lowercase();
+        let is_loopback = name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+        is_loopback || name == "localhost" || self.hosts.contains(&name)
+    }
+}
+
+/// The scope a route needs; `None` for what anybody may see: health and the console's own files.
+fn scope_of(method: &Method, path: &str) -> Option<Scope> {
+    if path == "/metrics" {
+        return Some(Scope::Query);
+    }
+    let route = path.strip_prefix("/api/")?;
+    let route = route.strip_prefix("v1/").unwrap_or(route);
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    Some(match route.split('/').next().unwrap_or_default() {
+        "events" if !reads => Scope::Ingest,
+        "changes" if !reads => Scope::Changes,
+        // Asking SQL and cancelling one's question are reads.
+        "sql" | "queries" => Scope::Query,
+        "metrics" | "alerts" | "silences" if !reads => Scope::Alerts,
+        _ if reads => Scope::Query,
+        _ => Scope::Admin,
+    })
+}
+
+fn presented(headers: &HeaderMap) -> Option<String> {
+    let value = text(headers, &header::AUTHORIZATION)?;
+    let (scheme, key) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| key.trim().to_owned())
+}
+
+fn text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
+    headers
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+fn request_id(clock: &dyn Clock) -> HeaderValue {
+    let milliseconds = u64::try_from(clock.now().0 / 1000).unwrap_or_default();
+    let id = ulid::Ulid::from_parts(milliseconds, rand::random()).to_string();
+    HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("0"))
+}
+
+impl Refusal {
+    fn into_response(self, id: &HeaderValue) -> Response {
+        let error = json!({"code": self.code, "message": self.message, "request_id": id.to_str().unwrap_or_default()});
+        (self.status, Json(json!({"error": error}))).into_response()
+    }
+}
+
+/// The answer to an API path or method that does not exist; never HTML.
+pub(crate) async fn no_such_route(request: Request) -> Response {
+    let refusal = Refusal {
+        status: StatusCode::NOT_FOUND,
+        code: "no_such_route",
+        message: format!(
+            "there is no {} {}: see docs/api.md",
+            request.method(),
+            request.uri().path()
+        ),
+    };
+    let id = request
+        .headers()
+        .get("x-request-id")
+        .cloned()
+        .unwrap_or(HeaderValue::from_static(""));
+    refusal.into_response(&id)
+}
+
+#[cfg(test)]
+mod tests {
+    use store::Timestamp;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> Timestamp {
+            Timestamp(1_795_003_200_000_000)
+        }
+    }
+
+    fn check(
+        listen: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        expected: Result<(), &str>,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(Noon);
+        let keys = Keys::open(folder.path(), clock.clone()).unwrap();
+        let guard = Guard {
+            keys,
+            hosts: HashSet::from(["yellow.example".to_owned()]),
+            clock,
+            listen: listen.parse().unwrap(),
+        };
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(
+                header::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
+        }
+        let verdict = guard
+            .judge(&method.parse().unwrap(), &path.parse().unwrap(), &map)
+            .map_err(|refusal| refusal.code);
+        assert_eq!(verdict, expected, "{method} {path} {headers:?}");
+    }
+
+    #[test]
+    fn without_keys_only_this_machine_itself_comes_in() {
+        const LOOPBACK: &str = "127.0.0.1:7300";
+        let sql = "/api/v1/sql";
+        check(LOOPBACK, "POST", sql, &[("host", "localhost:7300")], Ok(()));
+        check(LOOPBACK, "POST", sql, &[("host", "[::1]:7300")], Ok(()));
+        check(LOOPBACK, "POST", sql, &[("host", "yellow.example")], Ok(()));
+        check(
+            LOOPBACK,
+            "POST",
+            sql,
+            &[("host", "evil.example:7300")],
+            Err("unknown_host"),
+        );
+        check(
+            LOOPBACK,
+            "POST",
+            sql,
+            &[("host", "127.0.0.1.evil.example")],
+            Err("unknown_host"),
+        );
+        check(LOOPBACK, "POST", sql, &[], Err("unknown_host"));
+        check(
+            LOOPBACK,
+            "POST",
+            sql,
+            &[
+                ("host", "127.0.0.1:7300"),
+                ("origin", "http://127.0.0.1:7300"),
+            ],
+            Ok(()),
+        );
+        check(
+            LOOPBACK,
+            "POST",
+            sql,
+            &[
+                ("host", "127.0.0.1:7300"),
+                ("origin", "https://evil.example"),
+            ],
+            Err("foreign_origin"),
+        );
+        check(
+            LOOPBACK,
+            "POST",
+            sql,
+            &[("host", "127.0.0.1:7300"), ("origin", "null")],
+            Err("foreign_origin"),
+        );
+        check(
+            LOOPBACK,
+            "GET",
+            sql,
+            &[("host", "127.0.0.1:7300"), ("x-forwarded-for", "10.0.0.1")],
+            Err("forwarded"),
+        );
+        check(LOOPBACK, "GET", "/healthz", &[("host", "anything")], Ok(()));
+    }
+
+    #[test]
+    fn off_loopback_a_key_is_always_needed() {
+        check(
+            "0.0.0.0:7300",
+            "POST",
+            "/api/v1/events/shop",
+            &[("host", "127.0.0.1:7300")],
+            Err("key_required"),
+        );
+        check(
+            "0.0.0.0:7300",
+            "GET",
+            "/metrics",
+            &[("host", "127.0.0.1:7300")],
+            Err("key_required"),
+        );
+        check("0.0.0.0:7300", "GET", "/readyz", &[], Ok(()));
+        check("0.0.0.0:7300", "GET", "/explore", &[], Ok(()));
+    }
+
+    #[test]
+    fn each_route_has_its_scope() {
+        for (method, path, scope) in [
+            ("POST", "/api/v1/events/shop", Some(Scope::Ingest)),
+            ("GET", "/api/v1/events/shop/1", Some(Scope::Query)),
+            ("POST", "/api/v1/changes", Some(Scope::Changes)),
+            ("GET", "/api/v1/changes", Some(Scope::Query)),
+            ("POST", "/api/v1/sql", Some(Scope::Query)),
+            ("DELETE", "/api/v1/queries/1", Some(Scope::Query)),
+            ("POST", "/api/v1/alerts/1/acknowledge", Some(Scope::Alerts)),
+            ("POST", "/api/v1/metrics/x/points", Some(Scope::Alerts)),
+            ("DELETE", "/api/v1/silences/1", Some(Scope::Alerts)),
+            ("POST", "/api/v1/anything", Some(Scope::Admin)),
+            ("POST", "/api/other", Some(Scope::Admin)),
+            ("GET", "/", None),
+        ] {
+            assert_eq!(
+                scope_of(&method.parse().unwrap(), path),
+                scope,
+                "{method} {path}"
+            );
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `yellowline demo`, whole: from an empty folder to the page, the switch, and a clean end.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, sync_channel},
+    time::{Duration, Instant},
+};
+
+use benches::client::Connection;
+use serde_json::{Value, json};
+
+use crate::server::{DEADLINE, yellowline};
+
+/// Preparing, up to a minute of calm, two minutes to see the loss, and room for a loaded machine in the dev profile.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The demo's process and its lines as they come.
+struct Demo {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Demo {
+    fn start(data: &std::path::Path) -> Self {
+        let mut child = yellowline()
+            .args(["demo", "--listen", "127.0.0.1:0", "--days", "0.2", "--calm-s", "0", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = sync_channel(10_000);
+        let output = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines }
+    }
+
+    /// The next line that holds a text.
+    fn line_with(&self, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|error| panic!("no line with {text:?}: {error}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // Already ended when the test passed: both errors are expected then.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn address_in(line: &str) -> SocketAddr {
+    let rest = line.split("http://").nth(1).unwrap_or_default();
+    let end = rest.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().unwrap()
+}
+
+fn get(server: SocketAddr, path: &str) -> Value {
+    let answer = Connection::new(server, DEADLINE).get(path).unwrap();
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    answer.json()
+}
+
+fn rows(server: SocketAddr, sql: &str) -> Vec<Value> {
+    let answer = Connection::new(server, DEADLINE).post_json("/api/v1/sql", &json!({ "sql": sql })).unwrap();
+    assert_eq!(answer.status, 200, "{sql}: {}", answer.text());
+    answer.json()["rows"].as_array().unwrap().clone()
+}
+
+#[test]
+#[ignore = "takes some minutes of real time: the incident has to be seen"]
+fn the_demo_pages_for_experiment_13_and_recovers_when_it_is_switched_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(folder.path());
+    let server = address_in(&demo.line_with("server listens on"));
+    demo.line_with("forecast ready");
+    demo.line_with("experiment 13 (one-step checkout)");
+    assert_eq!(get(server, "/api/v1/alerts?state=all")["alerts"], json!([]), "nothing pages before the activation");
+    demo.line_with("PAGE trigger");
+    let switch = address_in(&demo.line_with("turn off"));
+
+    let alerts = get(server, "/api/v1/alerts?state=open");
+    let alert = alerts["alerts"].as_array().unwrap().iter().find(|alert| alert["metric"] == "bookings").unwrap();
+    let sentence = alert["sentence"].as_str().unwrap();
+    assert!(sentence.contains("yellow activation line of experiment 13"), "{sentence}");
+    let suspects = alert["suspects"].as_array().unwrap();
+    assert_eq!(suspects[0]["change"]["experiment"], "13");
+    assert!(suspects.iter().all(|suspect| suspect["change"]["environment"] == "production"), "{suspects:?}");
+    let loss = alert["deficit_per_minute"].as_f64().unwrap() / alert["expected_per_minute"].as_f64().unwrap();
+    assert!((0.35..0.75).contains(&loss), "a loss of {loss}");
+
+    let sql = "SELECT \"experiments.13\" AS variant, count(*) FILTER (WHERE status >= 500) AS broken FROM shop.events \
+               WHERE route = '/checkout/pay' AND environment = 'production' GROUP BY 1 ORDER BY 1";
+    let variants = rows(server, sql);
+    assert_eq!((&variants[0][0], &variants[0][1]), (&json!("A"), &json!(0)));
+    assert!(variants[1][0] == "B" && variants[1][1].as_u64() > Some(20), "{variants:?}");
+
+    let answer = Connection::new(switch, DEADLINE).post_json("/experiments/13", &json!({ "share": 0 })).unwrap();
+    assert_eq!(answer.status, 200);
+    demo.line_with("experiment 13 (one-step checkout) off");
+
+    let id = demo.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    demo.line_with("the data is kept");
+    assert!(demo.child.wait().unwrap().success());
+}

@@ -1,0 +1,10 @@
+//! Black-box tests: the real binary, real HTTP, real files. One binary, one module per promise.
+
+mod bad_input;
+mod demo;
+mod kill;
+mod licences;
+mod pipeline;
+mod safety;
+mod server;
+mod tidy;
