@@ -1,6 +1,7 @@
 //! What one core stores: events decoded, made durable, flushed, without HTTP.
 //!
 //! `cargo bench -p yellowline-store --bench append [-- seconds folder]`
+#![expect(clippy::print_stdout, reason = "the numbers are the result")]
 
 use std::{
     path::PathBuf,
@@ -69,10 +70,12 @@ fn main() {
     let story = Story::past(7, now - 3 * 1440 * MINUTE_US, now);
     let mut lines = Vec::new();
     Traffic::from(&site, &rates, minute).write_until(&story, i64::MAX, EVENTS, &mut lines);
-    let events: Arc<Vec<Vec<u8>>> = Arc::new(lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect());
+    let events: Arc<Vec<Vec<u8>>> =
+        Arc::new(lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect());
     let average = lines.len() / events.len();
     println!("{} events of {average} bytes on average", events.len());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().expect("a runtime");
     for (name, tasks, batch) in [("batches of 100, 16 tasks", 16, 100), ("single events, 64 tasks", 64, 1)] {
         let folder = folder.join(format!("{tasks}"));
         runtime.block_on(measure(name, tasks, batch, seconds, folder, Arc::clone(&events)));
@@ -83,7 +86,12 @@ async fn measure(name: &str, tasks: usize, batch: usize, seconds: u64, folder: P
     let config = Config { folder, ..Config::default() };
     let store = Store::open(config, Arc::new(WallClock)).await.expect("the store opens");
     let dataset = DatasetName::from_user("shop").expect("a name");
-    let (stop, bytes, acks, busy) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (stop, bytes, acks, busy) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let (cpu, started) = (cpu_s(), WallClock.now().0);
     let mut running = Vec::new();
     for task in 0..tasks {
@@ -116,7 +124,15 @@ async fn measure(name: &str, tasks: usize, batch: usize, seconds: u64, folder: P
         task.await.expect("a task");
     }
     store.flush().await.expect("a flush");
-    report(name, &store, cpu_s() - cpu, WallClock.now().0 - started, bytes.load(Relaxed), acks.load(Relaxed), busy.load(Relaxed));
+    report(
+        name,
+        &store,
+        cpu_s() - cpu,
+        WallClock.now().0 - started,
+        bytes.load(Relaxed),
+        acks.load(Relaxed),
+        busy.load(Relaxed),
+    );
     store.close().await.expect("closing");
 }
 
@@ -124,11 +140,20 @@ async fn measure(name: &str, tasks: usize, batch: usize, seconds: u64, folder: P
 fn report(name: &str, store: &Store, cpu: f64, wall_us: i64, bytes: u64, acks: u64, busy: u64) {
     let (megabytes, wall) = (bytes as f64 / 1e6, wall_us as f64 / 1e6);
     let disk: u64 = store.datasets().iter().map(|dataset| dataset.bytes_on_disk).sum();
-    println!("{name}: {:.0} MB/s per core, {:.0} MB/s, {:.0} acks/s, busy {busy}, {megabytes:.0} MB in {wall:.1} s and {cpu:.1} CPU-s", megabytes / cpu, megabytes / wall, acks as f64 / wall);
+    println!(
+        "{name}: {:.0} MB/s per core, {:.0} MB/s, {:.0} acks/s, busy {busy}, {megabytes:.0} MB in {wall:.1} s and {cpu:.1} CPU-s",
+        megabytes / cpu,
+        megabytes / wall,
+        acks as f64 / wall
+    );
     println!("  CPU seconds by thread {:?}", threads_s());
     println!("  on disk {:.1}:1, peak memory {} MB", bytes as f64 / disk.max(1) as f64, resident_mb());
     for line in store.metrics_text().lines().filter(|line| !line.starts_with('#')) {
-        if line.contains("_sum") || line.contains("_count") || line.contains("wal_") && !line.contains("bucket") || line.contains("flushes") {
+        if line.contains("_sum")
+            || line.contains("_count")
+            || line.contains("wal_") && !line.contains("bucket")
+            || line.contains("flushes")
+        {
             println!("  {line}");
         }
     }

@@ -23,8 +23,8 @@ use crate::{
     metrics::Metrics,
     shared::Shared,
     wal::{
-        CarriedKey, Frame, FrameKind, HEADER_BYTES, Record, SegmentContent, SegmentId, compress::decompress, record::Reader, scan,
-        split_events,
+        CarriedKey, Frame, FrameKind, HEADER_BYTES, Record, SegmentContent, SegmentId, compress::decompress,
+        record::Reader, scan, split_events,
     },
     writer::WriterStart,
 };

@@ -14,7 +14,10 @@ fn by_minute(store: &Store) -> BTreeMap<i64, (u64, u64, BTreeMap<String, u64>)> 
         assert_eq!(count.received, parts, "{count:?}");
     }
     let start = crate::node::START / 60_000_000;
-    counts.into_iter().map(|count| (count.minute.minutes() - start, (count.stored, count.duplicates, count.rejected))).collect()
+    counts
+        .into_iter()
+        .map(|count| (count.minute.minutes() - start, (count.stored, count.duplicates, count.rejected)))
+        .collect()
 }
 
 async fn three_minutes(store: &Store, clock: &FakeClock) {

@@ -144,7 +144,8 @@ async fn a_damaged_checkpoint_costs_nothing() {
     }
     drop(store);
     let log = "/data/datasets/shop/_delta_log";
-    let checkpoints: Vec<String> = names(&disk, log).into_iter().filter(|name| name.contains("checkpoint.parquet")).collect();
+    let checkpoints: Vec<String> =
+        names(&disk, log).into_iter().filter(|name| name.contains("checkpoint.parquet")).collect();
     assert_eq!(checkpoints.len(), 2, "the newest and the one before it");
     assert!(!names(&disk, log).contains(&"00000000000000000000.json".to_owned()), "older commits are removed");
     let sound = open_with(&disk.after_kill(), &clock, config.clone()).await.unwrap();
