@@ -11,26 +11,19 @@ const TEXT = /\.(html|js|css|svg|json|txt)$/
 
 /** Writes `<file>.gz` beside each text file: the binary serves it as it is. */
 function gzipTwins(): Plugin {
-  let folder = ''
   return {
     name: 'gzip-twins',
     apply: 'build',
-    configResolved(config) {
-      folder = config.build.outDir.startsWith('/')
-        ? config.build.outDir
-        : join(config.root, config.build.outDir)
-    },
-    async closeBundle() {
-      const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+    async writeBundle({ dir }) {
+      if (!dir) return
+      const entries = await readdir(dir, { recursive: true, withFileTypes: true })
       for (const entry of entries) {
         if (!entry.isFile() || !TEXT.test(entry.name)) continue
         const path = join(entry.parentPath, entry.name)
         const content = await readFile(path)
         if (content.length < GZIP_BYTES_MIN) continue
-        await writeFile(
-          `${path}.gz`,
-          await promisify(gzip)(content, { level: constants.Z_BEST_COMPRESSION }),
-        )
+        const packed = await promisify(gzip)(content, { level: constants.Z_BEST_COMPRESSION })
+        await writeFile(`${path}.gz`, packed)
       }
     },
   }

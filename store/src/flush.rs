@@ -22,7 +22,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::{
     Error, Timestamp,
     dataset::{Dataset, Sealed},
-    delta::{Action, Add, DAY_COLUMN, Format, Metadata, Protocol, Txn, data_file, format_day},
+    delta::{Action, Add, DAY_COLUMN, DeltaError, Format, Metadata, Protocol, Txn, data_file, format_day},
     disk::{DiskFile, create_dirs, discard},
     error::describe,
     metrics::Metrics,
@@ -202,6 +202,9 @@ fn settle_counts(shared: &Shared) -> Result<(), Error> {
 /// Nothing is lost: the events stay in memory and in the WAL.
 pub(crate) fn flush(shared: &Shared, dataset: &Arc<Dataset>) -> Result<bool, Error> {
     let mut log = dataset.log.lock();
+    if log.stopped() {
+        return Err(Error::delta(&dataset.name, DeltaError::Stopped { path: dataset.root().to_path_buf() }));
+    }
     let Some(sealed) = dataset.seal() else { return Ok(false) };
     let started = shared.clock.now();
     let files = write_files(shared, dataset, &sealed)?;

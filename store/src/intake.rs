@@ -179,6 +179,6 @@ fn by_code(rejects: &[Reject]) -> Vec<(String, u32)> {
 /// Empty when no event has an id of its own.
 fn hash_ids(shared: &Shared, name: &DatasetName, rows: &Rows) -> Vec<Option<crate::dedup::IdHash>> {
     let has_ids = (0..rows.len()).any(|row| rows.id(row).is_some());
-    let hash = |row| rows.id(row).map(|id| shared.ids.hash(name.as_str(), &id));
+    let hash = |row| rows.id(row).map(|id| shared.ids.hash(name.as_str(), id));
     if has_ids { (0..rows.len()).map(hash).collect() } else { Vec::new() }
 }

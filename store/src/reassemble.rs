@@ -11,6 +11,7 @@ use arrow::{
     datatypes::{Float64Type, Int64Type, TimestampMicrosecondType},
     record_batch::RecordBatch,
 };
+use hashbrown::HashMap;
 use serde_json::{
     Value,
     value::{RawValue, to_raw_value},
@@ -65,21 +66,23 @@ struct System<'a> {
 
 impl<'a> Reassembler<'a> {
     pub(crate) fn new(schema: &'a Schema, batch: &'a RecordBatch) -> Self {
+        let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
+        let by_name: HashMap<&str, &ArrayRef> = names.zip(batch.columns()).collect();
         let mut columns = Vec::with_capacity(batch.num_columns());
         for column in &schema.columns {
             for variant in &column.variants {
-                if let Some(array) = batch.column_by_name(&variant.physical) {
-                    columns.push((column.path.as_slice(), variant.kind, array));
+                if let Some(array) = by_name.get(variant.physical.as_str()) {
+                    columns.push((column.path.as_slice(), variant.kind, *array));
                 }
             }
         }
         let system = System {
-            time: batch.column_by_name("time"),
-            received_at: batch.column_by_name("received_at"),
-            event_id: batch.column_by_name("event_id"),
-            incarnation: batch.column_by_name("_incarnation"),
-            source: batch.column_by_name("_source"),
-            rest: batch.column_by_name("rest"),
+            time: by_name.get("time").copied(),
+            received_at: by_name.get("received_at").copied(),
+            event_id: by_name.get("event_id").copied(),
+            incarnation: by_name.get("_incarnation").copied(),
+            source: by_name.get("_source").copied(),
+            rest: by_name.get("rest").copied(),
         };
         Self { schema, columns, system }
     }

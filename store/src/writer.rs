@@ -126,7 +126,7 @@ impl Writer {
             let mut others = Vec::new();
             for work in works {
                 match work {
-                    Work::Append(request) => requests.push(request),
+                    Work::Append(request) => requests.push(*request),
                     other => others.push(other),
                 }
             }
@@ -154,9 +154,10 @@ impl Writer {
     /// Puts all counts into the WAL and answers through the applier, behind everything before.
     fn settle(&mut self, done: SyncSender<Result<(), Error>>) {
         if self.commit(Vec::new(), true).is_continue() && self.deferred.is_empty() {
-            // Without an applier the asker sees its sender dropped.
-            let _: std::ops::ControlFlow<()> =
-                self.hand_over(vec![Applied { settled: Some(done), ..Applied::default() }]);
+            let settled = Applied { settled: Some(done), ..Applied::default() };
+            if self.hand_over(vec![settled]).is_break() {
+                tracing::error!("the applier ended before the writer");
+            }
         } else {
             drop(done.send(Err(write_error(io::Error::other("counts could not be written")))));
         }

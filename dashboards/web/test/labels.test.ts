@@ -16,7 +16,7 @@ const place = (id: string, x: number, kind?: MarkKind, suspect?: boolean) => ({
   x,
 })
 /** Every label is 100 wide, a merged one 120. */
-const measure = (_text: string, more: number) => (more > 0 ? 120 : 100)
+const measure = (_lead: Mark, more: number) => (more > 0 ? 120 : 100)
 const names = (labels: ReturnType<typeof placeLabels>) =>
   labels.map((label) => label.lead.id + (label.more > 0 ? ` +${label.more}` : ''))
 

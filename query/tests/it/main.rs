@@ -2,5 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bounds;
+mod hot_cold;
 mod house;
+mod http;
+mod plans;
+mod series;
 mod slt;

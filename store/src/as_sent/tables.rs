@@ -67,6 +67,8 @@ fn arrays_of_scalars_become_lists() {
     check(&[r#"{"x":["a","b"]}"#], &[r#"x: ["a","b"]"#], false);
     check(&[r#"{"x":[true,null]}"#], &["x: [true,null]"], false);
     check(&[r#"{"x":[9007199254740993,0.5]}"#], &["x: [9007199254740992.0,0.5]"], true);
+    check(&[r#"{"x":["a"]}"#, r#"{"x":[ ]}"#], &["x: []"], false);
+    check(&[r#"{"x":1}"#, r#"{"x":["a"]}"#, r#"{"x":[1]}"#, r#"{"x":[]}"#], &["x#texts: []"], false);
 }
 
 /// Stores events one after another; `rest` of the last one.
@@ -89,6 +91,7 @@ fn values_without_a_type_go_to_rest_where_their_name_tells_the_nesting() {
     check_rest(&[r#"{"messages":[{},{"x":null}]}"#], r#"{"messages":[{},{"x":null}]}"#, false);
     check_rest(&[r#"{"a":{"b":1}}"#, r#"{"a":{"b":[]}}"#], r#"{"a.b":[]}"#, false);
     check_rest(&[r#"{"a.b":1}"#, r#"{"a":{"b":[]}}"#], "", true);
+    check_rest(&[r#"{"a.b":[1]}"#, r#"{"a":{"b":[]}}"#], "", true);
     check_rest(&[r#"{"a":{"b":{}}}"#], "", true);
     check_rest(&[r#"{"a.b":{}}"#], "", true);
     check_rest(&[r#"{"rest":{}}"#], "", true);

@@ -106,10 +106,10 @@ impl Catalog {
         persisted::persist(self)
     }
 
-    /// All columns. Counts of values may lag by a 64th, so that queries under load do not rebuild it each time.
+    /// All columns. Counts of values may lag by a 1024th, so that queries under load do not rebuild it each time.
     pub(crate) fn schema(&self) -> Arc<Schema> {
         let mut columns = self.columns.lock();
-        let is_stale = columns.values - columns.schema_values > columns.schema_values / 64;
+        let is_stale = columns.values - columns.schema_values > columns.schema_values / 1_024;
         match &columns.schema {
             Some(schema) if !is_stale => Arc::clone(schema),
             _ => {
@@ -142,6 +142,15 @@ impl Catalog {
                 known.parent == trie::ROOT && key == name && !key.contains('.') && !key.starts_with("user:")
             }
         }
+    }
+
+    /// The oldest list among the kinds of a key, if the key is usually nested so.
+    pub(crate) fn list_under(&self, node: NodeId) -> Option<(VariantId, Kind)> {
+        let columns = self.columns.lock();
+        let column = *columns.by_name.get(&self.trie.read().node(node).name)?;
+        let entry = &columns.entries[column];
+        let kinds = entry.variants.iter().map(|variant| (*variant, columns.variants[*variant as usize].kind));
+        kinds.filter(|_| entry.node == node).find(|(_, kind)| kind.element().is_some())
     }
 
     /// A physical column.

@@ -45,7 +45,6 @@ pub(crate) struct IdHasher {
 }
 
 impl IdHasher {
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of a hash")]
     pub(crate) fn hash(&self, dataset: &str, id: &str) -> IdHash {
         IdHash { low: self.low.hash_one((dataset, id)), high: (self.high.hash_one((dataset, id)) >> 32) as u32 }
     }

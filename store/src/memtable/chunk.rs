@@ -10,6 +10,8 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
+use hashbrown::HashMap;
+
 use super::builder::{ColumnBuilder, Room};
 use crate::{
     HotBatch, Timestamp,
@@ -152,19 +154,28 @@ pub(crate) fn system_field(name: &str) -> FieldRef {
 
 /// Two neighbours as one batch, with the columns of both.
 pub(super) fn merge(first: &HotBatch, second: &HotBatch) -> Result<HotBatch, ArrowError> {
-    let (left, right) = (&first.batch, &second.batch);
-    let (left_schema, right_schema) = (left.schema(), right.schema());
-    let mut fields: Vec<FieldRef> = left_schema.fields().iter().cloned().collect();
-    fields.extend(right_schema.fields().iter().filter(|field| left_schema.index_of(field.name()).is_err()).cloned());
-    let column = |batch: &RecordBatch, field: &Field| match batch.column_by_name(field.name()) {
-        Some(array) => Arc::clone(array),
-        None => new_null_array(field.data_type(), batch.num_rows()),
-    };
-    let arrays = fields.iter().map(|field| concat(&[&column(left, field), &column(right, field)]));
+    let (left, right) = (columns_of(&first.batch), columns_of(&second.batch));
+    let mut fields: Vec<FieldRef> = first.batch.schema_ref().fields().iter().cloned().collect();
+    let further = second.batch.schema_ref().fields().iter();
+    fields.extend(further.filter(|field| !left.contains_key(field.name().as_str())).cloned());
+    let column =
+        |columns: &HashMap<&str, &ArrayRef>, field: &Field, rows: usize| match columns.get(field.name().as_str()) {
+            Some(array) => Arc::clone(array),
+            None => new_null_array(field.data_type(), rows),
+        };
+    let arrays = fields.iter().map(|field| {
+        let left = column(&left, field, first.batch.num_rows());
+        let right = column(&right, field, second.batch.num_rows());
+        concat(&[&left, &right])
+    });
     let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
     Ok(HotBatch {
         batch: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?,
         time_min: first.time_min.min(second.time_min),
         time_max: first.time_max.max(second.time_max),
     })
+}
+
+fn columns_of(batch: &RecordBatch) -> HashMap<&str, &ArrayRef> {
+    batch.schema_ref().fields().iter().map(|field| field.name().as_str()).zip(batch.columns()).collect()
 }

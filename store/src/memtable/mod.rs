@@ -24,7 +24,7 @@ use crate::{
     },
     decode::{
         Rows,
-        rows::{Cell, Row, Value},
+        rows::{Cell, Row, Span, Value},
         time::Spelling,
     },
     reassemble::quoted,
@@ -68,7 +68,7 @@ pub(crate) struct Memtable {
     /// Cells of the row at hand whose key is usually nested otherwise.
     unusual: Vec<(VariantId, Value)>,
     /// Values of the row at hand that have no type.
-    bare: Vec<(NodeId, Value)>,
+    bare: Vec<(NodeId, Span)>,
     /// Hashes of the values of release dimensions seen since the last flush.
     familiar: HashSet<u64>,
 }
@@ -132,13 +132,14 @@ impl Memtable {
         let mut needs_source = row.needs_source;
         for Cell { node, value } in rows.cells(index) {
             match value {
-                Value::Bare(_) => self.bare.push((*node, *value)),
+                Value::Bare(span) => self.bare.push((*node, *span)),
                 _ => self.put(*node, *value, rows),
             }
         }
         self.insert_time(rows, row, stamp);
         self.insert_id(rows, index, place, stamp);
-        // last, so that the usual spelling of a key wins where an event has both
+        needs_source |= !self.insert_rest(rows);
+        // last, so that the usual nesting of a key wins where an event has both
         needs_source |= !self.unusual.is_empty();
         for (variant, value) in std::mem::take(&mut self.unusual) {
             let is_taken = self.catalog.kinds_beside(variant).into_iter().any(|variant| self.open.has(variant));
@@ -146,7 +147,6 @@ impl Memtable {
                 self.open.put(variant, value, rows);
             }
         }
-        needs_source |= !self.insert_rest(rows);
         self.open.put_system(SystemText::Incarnation, &stamp.incarnation);
         if let Some(error) = &row.time_error {
             self.open.put_system(SystemText::TimeError, error);
@@ -157,18 +157,23 @@ impl Memtable {
         }
     }
 
-    /// Puts the values without a column into `rest`. False if one's name does not tell its nesting.
+    /// Puts the values without a type into `rest`, empty arrays into the list of their key if there is one. False if one's
+    /// name does not tell its nesting.
     fn insert_rest(&mut self, rows: &Rows) -> bool {
         let mut told = true;
         let mut rest = String::new();
-        for (node, value) in std::mem::take(&mut self.bare) {
-            told &= self.catalog.is_told_by_name(node);
-            if let (true, Value::Bare(span)) = (told, value) {
-                rest.push(if rest.is_empty() { '{' } else { ',' });
-                rest.push_str(&quoted(&self.catalog.trie.read().node(node).name));
-                rest.push(':');
-                rest.push_str(rows.text(span));
+        for (node, span) in std::mem::take(&mut self.bare) {
+            let text = rows.text(span);
+            let is_empty_array = text.strip_prefix('[').is_some_and(|text| text.trim_start().starts_with(']'));
+            if is_empty_array && let Some((variant, kind)) = self.catalog.list_under(node) {
+                self.open.put(variant, Value::List { kind, start: 0, length: 0 }, rows);
+                continue;
             }
+            told &= self.catalog.is_told_by_name(node);
+            rest.push(if rest.is_empty() { '{' } else { ',' });
+            rest.push_str(&quoted(&self.catalog.trie.read().node(node).name));
+            rest.push(':');
+            rest.push_str(text);
         }
         if told && !rest.is_empty() {
             rest.push('}');

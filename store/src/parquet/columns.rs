@@ -44,7 +44,7 @@ pub(super) struct Columns {
 
 impl Columns {
     /// All columns with a value in these rows; the most frequent `typed_max` and those of experiments are typed.
-    pub(super) fn choose(catalog: &Catalog, batches: &[&RecordBatch], places: &[Place], typed_max: usize) -> Self {
+    pub(super) fn choose(catalog: &Catalog, batches: &[Source<'_>], places: &[Place], typed_max: usize) -> Self {
         let physicals = catalog.physicals();
         let counts = count_values(batches, places);
         let mut present: Vec<(u64, KeyColumn)> = Vec::new();
@@ -82,7 +82,7 @@ impl Columns {
     /// The values of these rows, in the order of `fields`; adds to the numbers of values.
     pub(super) fn gather(
         &self,
-        batches: &[&RecordBatch],
+        batches: &[Source<'_>],
         places: &[Place],
         counts: &mut [u64],
     ) -> Result<Vec<ArrayRef>, ArrowError> {
@@ -115,22 +115,40 @@ impl Columns {
     }
 }
 
+/// A batch to write, its columns by name.
+#[derive(Debug)]
+pub(super) struct Source<'a> {
+    pub batch: &'a RecordBatch,
+    columns: HashMap<&'a str, &'a ArrayRef>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(batch: &'a RecordBatch) -> Self {
+        let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
+        Self { batch, columns: names.zip(batch.columns()).collect() }
+    }
+
+    pub(super) fn column(&self, name: &str) -> Option<&'a ArrayRef> {
+        self.columns.get(name).copied()
+    }
+}
+
 /// Non-null values of each column in these rows.
-fn count_values<'a>(batches: &[&'a RecordBatch], places: &[Place]) -> HashMap<&'a str, u64> {
+fn count_values<'a>(batches: &[Source<'a>], places: &[Place]) -> HashMap<&'a str, u64> {
     let mut rows_of: Vec<Vec<u32>> = vec![Vec::new(); batches.len()];
     for place in places {
         rows_of[place.batch as usize].push(place.row);
     }
     let mut counts: HashMap<&str, u64> = HashMap::new();
     for (batch, rows) in batches.iter().zip(rows_of) {
-        let is_whole = rows.len() == batch.num_rows();
-        for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let is_whole = rows.len() == batch.batch.num_rows();
+        for (name, array) in &batch.columns {
             let values = if is_whole {
                 array.len() - array.null_count()
             } else {
                 rows.iter().filter(|row| array.is_valid(**row as usize)).count()
             };
-            *counts.entry(field.name()).or_default() += values as u64;
+            *counts.entry(name).or_default() += values as u64;
         }
     }
     counts
@@ -138,7 +156,7 @@ fn count_values<'a>(batches: &[&'a RecordBatch], places: &[Place]) -> HashMap<&'
 
 /// The batches that some rows come from, and where each row stands in them.
 struct Gather<'a> {
-    batches: Vec<&'a RecordBatch>,
+    batches: Vec<&'a Source<'a>>,
     indices: Vec<(usize, usize)>,
     /// Rows of the longest of the batches.
     longest: usize,
@@ -146,7 +164,7 @@ struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    fn new(all: &[&'a RecordBatch], places: &[Place]) -> Self {
+    fn new(all: &'a [Source<'a>], places: &[Place]) -> Self {
         let mut batches = Vec::new();
         let mut numbers = vec![usize::MAX; all.len()];
         let mut indices = Vec::with_capacity(places.len());
@@ -154,18 +172,18 @@ impl<'a> Gather<'a> {
             let number = &mut numbers[place.batch as usize];
             if *number == usize::MAX {
                 *number = batches.len();
-                batches.push(all[place.batch as usize]);
+                batches.push(&all[place.batch as usize]);
             }
             indices.push((*number, place.row as usize));
         }
-        let longest = batches.iter().map(|batch| batch.num_rows()).max().unwrap_or(0);
+        let longest = batches.iter().map(|source| source.batch.num_rows()).max().unwrap_or(0);
         let contiguous = contiguous(places).map(|(_, row)| (0, row));
         Self { batches, indices, longest, contiguous }
     }
 
     /// A column's values of the rows; null where a batch has no such column.
     fn column(&self, name: &str, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
-        let found: Vec<Option<&ArrayRef>> = self.batches.iter().map(|batch| batch.column_by_name(name)).collect();
+        let found: Vec<Option<&ArrayRef>> = self.batches.iter().map(|source| source.column(name)).collect();
         if let (Some((batch, row)), length) = (self.contiguous, self.indices.len()) {
             return Ok(match found[batch] {
                 Some(array) => array.slice(row, length),

@@ -26,7 +26,10 @@ use arrow::{
 use serde_json::json;
 
 pub(crate) use self::read::read;
-use self::{columns::Columns, order::Place};
+use self::{
+    columns::{Columns, Source},
+    order::Place,
+};
 use crate::{
     HotBatch, Timestamp,
     catalog::{Catalog, values_tag},
@@ -106,7 +109,7 @@ pub(crate) fn encode<W: io::Write + Send>(
     options: &ParquetOptions,
     create: &mut dyn FnMut(i32) -> io::Result<W>,
 ) -> Result<Vec<(EncodedFile, W)>, EncodeError> {
-    let batches: Vec<&RecordBatch> = batches.iter().map(|hot| &hot.batch).collect();
+    let batches: Vec<Source<'_>> = batches.iter().map(|hot| Source::new(&hot.batch)).collect();
     let places = order::by_time(&batches)?;
     let mut files = Vec::new();
     for places in places.chunk_by(|left, right| left.day() == right.day()) {
@@ -123,7 +126,7 @@ pub(crate) fn encode<W: io::Write + Send>(
 /// One file in the making.
 struct Day<'a> {
     day: i32,
-    batches: &'a [&'a RecordBatch],
+    batches: &'a [Source<'a>],
     places: &'a [Place],
     columns: &'a Columns,
 }
@@ -138,7 +141,7 @@ impl Day<'_> {
         let writer_options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let mut writer =
             ArrowWriter::try_new_with_options(out, Arc::clone(&schema), writer_options).map_err(write_error)?;
-        let bytes: usize = self.batches.iter().map(|batch| batch.get_array_memory_size()).sum();
+        let bytes: usize = self.batches.iter().map(|source| source.batch.get_array_memory_size()).sum();
         let slice_rows = if bytes < LARGE_BYTES { SLICE_ROWS } else { SLICE_ROWS_LARGE };
         let mut counts = self.columns.no_counts();
         for places in self.places.chunks(slice_rows) {
@@ -181,12 +184,12 @@ fn millis(time: Timestamp) -> String {
 }
 
 /// The values of a system column of numbers or times in each batch.
-fn integers<'a>(batches: &[&'a RecordBatch], column: &'static str) -> Result<Vec<&'a [i64]>, EncodeError> {
-    let values = |batch: &&'a RecordBatch| -> Option<&'a [i64]> {
-        let array = batch.column_by_name(column)?;
+fn integers<'a>(batches: &[Source<'a>], column: &'static str) -> Result<Vec<&'a [i64]>, EncodeError> {
+    let values = |source: &Source<'a>| -> Option<&'a [i64]> {
+        let array = source.column(column)?;
         let integers = array.as_primitive_opt::<Int64Type>().map(|array| &**array.values());
         let times = array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| &**array.values());
         integers.or(times).filter(|_| array.null_count() == 0)
     };
-    batches.iter().map(|batch| values(batch).ok_or(EncodeError::NoColumn { column })).collect()
+    batches.iter().map(|source| values(source).ok_or(EncodeError::NoColumn { column })).collect()
 }

@@ -1,8 +1,6 @@
 //! The order of rows in a file.
 
-use arrow::record_batch::RecordBatch;
-
-use super::{EncodeError, integers};
+use super::{EncodeError, columns::Source, integers};
 
 /// Where a row of the file comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +21,7 @@ impl Place {
 }
 
 /// All rows by time; those of one time in the order of their batches, which is that of `seq`.
-pub(super) fn by_time(batches: &[&RecordBatch]) -> Result<Vec<Place>, EncodeError> {
+pub(super) fn by_time(batches: &[Source<'_>]) -> Result<Vec<Place>, EncodeError> {
     let times = integers(batches, "time")?;
     let mut places = Vec::with_capacity(times.iter().map(|times| times.len()).sum());
     for (batch, times) in (0..).zip(times) {

@@ -15,13 +15,12 @@ use ::parquet::{
 use arrow::{
     array::{Array, AsArray},
     datatypes::{Float64Type, Int64Type},
-    record_batch::RecordBatch,
 };
 use hashbrown::HashSet;
 
 use super::{
     ParquetOptions,
-    columns::{Columns, KeyColumn},
+    columns::{Columns, KeyColumn, Source},
     order::Place,
 };
 use crate::schema::Kind;
@@ -50,7 +49,7 @@ enum Profile {
 
 pub(super) fn properties(
     columns: &Columns,
-    batches: &[&RecordBatch],
+    batches: &[Source<'_>],
     places: &[Place],
     options: &ParquetOptions,
 ) -> WriterProperties {
@@ -91,11 +90,8 @@ fn system_properties(options: &ParquetOptions) -> WriterPropertiesBuilder {
     builder = plain(builder, &column("event_id"), Encoding::DELTA_BYTE_ARRAY)
         .set_column_bloom_filter_enabled(column("event_id"), true)
         .set_column_bloom_filter_fpp(column("event_id"), 0.01);
-    for name in ["_source", "rest"] {
-        builder = plain(builder, &column(name), Encoding::DELTA_LENGTH_BYTE_ARRAY)
-            .set_column_statistics_enabled(column(name), EnabledStatistics::None);
-    }
-    builder
+    plain(builder, &column("_source"), Encoding::DELTA_LENGTH_BYTE_ARRAY)
+        .set_column_statistics_enabled(column("_source"), EnabledStatistics::None)
 }
 
 fn plain(builder: WriterPropertiesBuilder, path: &ColumnPath, encoding: Encoding) -> WriterPropertiesBuilder {
@@ -110,9 +106,9 @@ fn path(column: &KeyColumn) -> ColumnPath {
     ColumnPath::new(parts)
 }
 
-fn profile(column: &KeyColumn, batches: &[&RecordBatch], places: &[Place]) -> Profile {
+fn profile(column: &KeyColumn, batches: &[Source<'_>], places: &[Place]) -> Profile {
     let arrays: Vec<Option<&dyn Array>> =
-        batches.iter().map(|batch| batch.column_by_name(&column.physical).map(|array| &**array)).collect();
+        batches.iter().map(|batch| batch.column(&column.physical).map(|array| &**array)).collect();
     // neighbours often share values that return much later, so the sample is spread over the file
     let step = (places.len() / SAMPLE).max(1);
     let sample = Distinct::count(column.kind, &arrays, places.iter().step_by(step));

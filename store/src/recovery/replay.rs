@@ -23,8 +23,8 @@ use crate::{
     metrics::Metrics,
     shared::Shared,
     wal::{
-        CarriedKey, Frame, FrameKind, HEADER_BYTES, Record, SegmentContent, SegmentId, record::Reader, scan,
-        split_events,
+        CarriedKey, Frame, FrameKind, HEADER_BYTES, Record, SegmentContent, SegmentId, compress::decompress,
+        record::Reader, scan, split_events,
     },
     writer::WriterStart,
 };
@@ -337,5 +337,5 @@ fn unpack(body: &[u8]) -> Option<Vec<u8>> {
     if length > BLOCK_BYTES_MAX {
         return None;
     }
-    zstd::bulk::decompress(reader.0, length).ok().filter(|raw| raw.len() == length)
+    decompress(reader.0, length).ok()
 }

@@ -68,6 +68,7 @@
 //! when any later frame says that the file had been synced beyond it. Damaged bytes are copied to `quarantine/`, counted and
 //! reported at error level, and reading goes on at the next whole frame.
 
+pub(crate) mod compress;
 pub(crate) mod frame;
 pub(crate) mod index;
 pub(crate) mod record;

@@ -39,7 +39,7 @@ impl Payload {
         if raw.len() < super::COMPRESS_ALONE_BYTES {
             return Ok(Self { zstd: false, raw_bytes, bytes: raw });
         }
-        let bytes = zstd::bulk::compress(&raw, 1)?;
+        let bytes = super::compress::compress(&raw)?;
         Ok(Self { zstd: true, raw_bytes, bytes })
     }
 
@@ -48,7 +48,7 @@ impl Payload {
         if !self.zstd {
             return Ok(std::borrow::Cow::Borrowed(&self.bytes));
         }
-        zstd::bulk::decompress(&self.bytes, self.raw_bytes as usize).map(std::borrow::Cow::Owned)
+        super::compress::decompress(&self.bytes, self.raw_bytes as usize).map(std::borrow::Cow::Owned)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     dataset::Dataset,
     dedup::KeyAnswer,
     memtable::Stamp,
-    wal::{FrameKind, Payload, Record, Segment, SegmentId, record::put_u32, write_frame},
+    wal::{FrameKind, Payload, Record, Segment, SegmentId, compress::compress, record::put_u32, write_frame},
 };
 
 /// Small records are compressed together up to this size; larger blocks gain nothing (5.5:1 at 1 MB).
@@ -21,7 +21,7 @@ const COMPRESS_BYTES_MIN: usize = 512;
 /// A judged request: what will be written, and what to take back if it cannot be.
 #[derive(Debug)]
 struct Judged {
-    request: Box<Request>,
+    request: Request,
     record: Record,
     keep: Option<Vec<bool>>,
     refusal: Option<Error>,
@@ -38,7 +38,7 @@ struct Undo {
 
 impl Writer {
     /// Makes the requests durable as one group and passes them on; counts that wait join them.
-    pub(super) fn commit(&mut self, requests: Vec<Box<Request>>, counts_are_due: bool) -> ControlFlow<()> {
+    pub(super) fn commit(&mut self, requests: Vec<Request>, counts_are_due: bool) -> ControlFlow<()> {
         if requests.is_empty() && (self.deferred.is_empty() || !counts_are_due) {
             return ControlFlow::Continue(());
         }
@@ -66,7 +66,7 @@ impl Writer {
     }
 
     /// Decides what of a request is stored.
-    fn judge(&mut self, mut request: Box<Request>, segment: SegmentId, undo: &mut Undo) -> Judged {
+    fn judge(&mut self, mut request: Request, segment: SegmentId, undo: &mut Undo) -> Judged {
         let mut record = Record {
             lsn: 0,
             import: request.import,
@@ -220,7 +220,7 @@ impl Writer {
     }
 
     /// Nothing of these requests is stored or acknowledged.
-    fn refuse_all(&self, requests: Vec<Box<Request>>, error: io::Error) -> ControlFlow<()> {
+    fn refuse_all(&self, requests: Vec<Request>, error: io::Error) -> ControlFlow<()> {
         let error = write_error(error);
         let refused = requests.into_iter().map(|request| {
             let answer = Answer { reply: request.reply, outcome: Err(error.clone()), received_at: request.received_at };
@@ -316,7 +316,7 @@ impl Block {
         if self.records == 1 && self.raw.len() < COMPRESS_BYTES_MIN {
             write_frame(out, self.seed, self.synced, FrameKind::Record, |out| out.extend_from_slice(&self.raw[4..]));
         } else {
-            let packed = zstd::bulk::compress(&self.raw, 1)?;
+            let packed = compress(&self.raw)?;
             write_frame(out, self.seed, self.synced, FrameKind::Block, |out| {
                 put_u32(out, self.raw.len());
                 out.extend_from_slice(&packed);

@@ -9,7 +9,6 @@ use std::{
     },
 };
 
-use serde_json::Value;
 use store::{AppendOptions, Clock, Config, DatasetName, Error, Receipt, Store, Timestamp, disk::FaultyDisk};
 
 /// 2026-11-20T14:00:00Z
@@ -98,8 +97,4 @@ pub(crate) fn metric(store: &Store, name: &str) -> u64 {
     let text = store.metrics_text();
     let line = text.lines().find(|line| line.starts_with(&format!("yellowline_store_{name} "))).unwrap();
     line.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
-pub(crate) fn field<'a>(event: &'a Value, name: &str) -> &'a Value {
-    &event[name]
 }

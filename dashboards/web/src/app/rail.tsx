@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Link, useRouterState } from '@tanstack/react-router'
 import { Bell, ChartSpline, Keyboard, Search } from 'lucide-react'
 import { alertsQuery } from '../api/alerts'
+import { ApiError } from '../api/client'
 import { statusQuery } from '../api/schema'
 import { formatDuration, formatNumber } from '../time/format'
 import { useShellActions } from './shell-actions'
@@ -51,8 +52,8 @@ export function Rail() {
 }
 
 function ServerState() {
-  const { data, isError } = useQuery(statusQuery)
-  if (isError) {
+  const { data, error } = useQuery(statusQuery)
+  if (error instanceof ApiError && error.status === 0) {
     return (
       <div className="server-state is-lost" role="status">
         <strong>Server not reached</strong>

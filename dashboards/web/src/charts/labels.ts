@@ -37,12 +37,12 @@ interface Group {
 export function placeLabels(
   placed: readonly PlacedMark[],
   plotWidth: number,
-  measure: (text: string, more: number) => number,
+  measure: (lead: Mark, more: number) => number,
 ): Label[] {
   const group = (ones: readonly PlacedMark[]): Group => {
     const marks = ones.map((one) => one.mark)
     const lead = strongest(marks)!
-    const width = Math.min(measure(lead.label, marks.length - 1), plotWidth)
+    const width = Math.min(measure(lead, marks.length - 1), plotWidth)
     return { marks, lead, lineX: ones.find((one) => one.mark === lead)!.x, width }
   }
   const members: PlacedMark[][] = []

@@ -31,12 +31,12 @@ export function MarkLabels({ marks, geometry, zone, detail }: Props) {
       .filter((mark) => mark.timeMs >= geometry.fromMs && mark.timeMs <= geometry.toMs)
       .map((mark) => ({ mark, x: ((mark.timeMs - geometry.fromMs) / span) * geometry.width }))
     const widthMax = Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, geometry.width * PLOT_SHARE))
-    return placeLabels(
-      placed,
-      geometry.width,
-      (text, more) =>
-        Math.min(Math.ceil(textWidth(text, FONT)) + PADDING, widthMax) + (more > 0 ? MORE_PX : 0),
-    )
+    return placeLabels(placed, geometry.width, (lead, more) => {
+      // The suspect's name is what the page is about: it is not cut on a narrow screen.
+      const most = lead.suspect ? WIDTH_MAX : widthMax
+      const text = Math.ceil(textWidth(lead.label, FONT)) + PADDING
+      return Math.min(text, most) + (more > 0 ? MORE_PX : 0)
+    })
   }, [marks, geometry])
   return (
     <div

@@ -1,0 +1,206 @@
+//! Files that are not what they should be: said loudly, never guessed over.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use store::{
+    Config, Error,
+    disk::{Disk, FaultyDisk},
+};
+
+use crate::node::{FakeClock, config, event, metric, numbers, open, open_with, places, send, shop};
+
+fn replace(disk: &FaultyDisk, path: &Path, bytes: &[u8]) {
+    disk.remove_file(path).unwrap();
+    disk.create(path).unwrap().write_all(bytes).unwrap();
+}
+
+fn names(disk: &FaultyDisk, folder: &str) -> Vec<String> {
+    disk.list(Path::new(folder)).unwrap_or_default().into_iter().map(|entry| entry.name).collect()
+}
+
+fn segments(disk: &FaultyDisk) -> Vec<PathBuf> {
+    let wal = Path::new("/data/wal");
+    names(disk, "/data/wal").into_iter().filter(|name| name.ends_with(".wal")).map(|name| wal.join(name)).collect()
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_wal_is_quarantined_counted_and_costs_only_its_record() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[event(1)], None).await.unwrap();
+    let end_of_first = disk.open(&segments(&disk)[0]).unwrap().len();
+    send(&store, &clock, &[event(2), event(3)], None).await.unwrap();
+    send(&store, &clock, &[event(4)], None).await.unwrap();
+    drop(store);
+    disk.flip_bit(&segments(&disk)[0], usize::try_from(end_of_first).unwrap() + 60);
+    let store = open(&disk, &clock).await.unwrap();
+    assert_eq!(numbers(&store, &shop()).into_keys().collect::<Vec<_>>(), [1, 4]);
+    assert_eq!((metric(&store, "wal_damaged"), metric(&store, "wal_lost_events")), (1, 2));
+    assert_eq!(names(&disk, "/data/wal/quarantine").len(), 1);
+    send(&store, &clock, &[event(5)], None).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!(places(&store), (0, 3));
+}
+
+#[tokio::test]
+async fn a_damaged_segment_header_costs_that_segment_and_is_said() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let config = Config { wal_segment_bytes_max: 100, ..config() };
+    let store = open_with(&disk, &clock, config.clone()).await.unwrap();
+    for n in 1..=3 {
+        send(&store, &clock, &[event(n)], None).await.unwrap();
+    }
+    drop(store);
+    assert_eq!(segments(&disk).len(), 3);
+    disk.flip_bit(&segments(&disk)[1], 20);
+    let store = open_with(&disk, &clock, config).await.unwrap();
+    assert_eq!(numbers(&store, &shop()).into_keys().collect::<Vec<_>>(), [1, 3]);
+    assert_eq!((metric(&store, "wal_damaged"), metric(&store, "wal_lost_events")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_missing_segment_is_noticed_by_its_numbers() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let config = Config { wal_segment_bytes_max: 100, ..config() };
+    let store = open_with(&disk, &clock, config.clone()).await.unwrap();
+    for n in 1..=3 {
+        send(&store, &clock, &[event(n)], None).await.unwrap();
+    }
+    drop(store);
+    disk.remove_file(&segments(&disk)[1]).unwrap();
+    let store = open_with(&disk, &clock, config).await.unwrap();
+    assert_eq!(numbers(&store, &shop()).into_keys().collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(metric(&store, "wal_lost_events"), 1);
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_by_name() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[event(1)], None).await.unwrap();
+    store.flush().await.unwrap();
+    drop(store);
+
+    let newer = disk.after_kill();
+    let path = Path::new("/data/store.json");
+    let text = String::from_utf8(newer.read(path).unwrap().to_vec()).unwrap();
+    replace(&newer, path, text.replace("\"format\":1", "\"format\":2").as_bytes());
+    let error = open(&newer, &clock).await.unwrap_err();
+    assert!(matches!(error, Error::NewerFormat { version: 2, known: 1, .. }), "{error}");
+    assert!(error.to_string().contains("start the newer program again"), "{error}");
+
+    let newer = disk.after_kill();
+    let segment = segments(&newer).remove(0);
+    let mut bytes = newer.read(&segment).unwrap().to_vec();
+    bytes[8] = 2;
+    replace(&newer, &segment, &bytes);
+    let error = open(&newer, &clock).await.unwrap_err();
+    assert!(matches!(error, Error::NewerFormat { version: 2, .. }), "{error}");
+
+    let newer = disk.after_kill();
+    let commit = Path::new("/data/datasets/shop/_delta_log/00000000000000000000.json");
+    let text = String::from_utf8(newer.read(commit).unwrap().to_vec()).unwrap();
+    replace(&newer, commit, text.replace("\"minWriterVersion\":2", "\"minWriterVersion\":7").as_bytes());
+    let error = open(&newer, &clock).await.unwrap_err();
+    assert!(matches!(error, Error::Delta { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_cut_newest_commit_is_set_aside_and_replayed_from_the_wal() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[event(1)], None).await.unwrap();
+    store.flush().await.unwrap();
+    send(&store, &clock, &[event(2)], None).await.unwrap();
+    store.flush().await.unwrap();
+    drop(store);
+    let commit = Path::new("/data/datasets/shop/_delta_log/00000000000000000001.json");
+    let bytes = disk.read(commit).unwrap();
+    for length in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+        let cut = disk.after_kill();
+        replace(&cut, commit, &bytes[..length]);
+        let store = open(&cut, &clock).await.unwrap();
+        assert_eq!(places(&store), (1, 1), "{length} bytes");
+        store.flush().await.unwrap();
+        assert_eq!(numbers(&store, &shop()).into_iter().collect::<Vec<_>>(), [(1, 1), (2, 1)]);
+    }
+    let older = Path::new("/data/datasets/shop/_delta_log/00000000000000000000.json");
+    replace(&disk, older, &bytes[..40]);
+    let error = open(&disk, &clock).await.unwrap_err();
+    assert!(matches!(error, Error::Delta { .. }), "an older commit is not guessed over: {error}");
+}
+
+#[tokio::test]
+async fn a_damaged_checkpoint_costs_nothing() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let config = Config { checkpoint_commits: 2, wal_segment_bytes_max: 100, ..config() };
+    let store = open_with(&disk, &clock, config.clone()).await.unwrap();
+    for n in 1..=9 {
+        send(&store, &clock, &[event(n)], None).await.unwrap();
+        store.flush().await.unwrap();
+    }
+    drop(store);
+    let log = "/data/datasets/shop/_delta_log";
+    let checkpoints: Vec<String> =
+        names(&disk, log).into_iter().filter(|name| name.contains("checkpoint.parquet")).collect();
+    assert_eq!(checkpoints.len(), 2, "the newest and the one before it");
+    assert!(!names(&disk, log).contains(&"00000000000000000000.json".to_owned()), "older commits are removed");
+    let sound = open_with(&disk.after_kill(), &clock, config.clone()).await.unwrap();
+    assert_eq!(places(&sound), (0, 9));
+    replace(&disk, &Path::new(log).join(&checkpoints[1]), b"no parquet");
+    replace(&disk, &Path::new(log).join("_last_checkpoint"), b"no json");
+    let store = open_with(&disk, &clock, config).await.unwrap();
+    assert_eq!(places(&store), (0, 9));
+}
+
+#[tokio::test]
+async fn a_wal_without_its_store_file_is_not_guessed_over() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[event(1)], None).await.unwrap();
+    drop(store);
+    disk.remove_file(Path::new("/data/store.json")).unwrap();
+    let error = open(&disk, &clock).await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn tables_without_wal_and_store_file_are_a_restored_backup_and_take_new_events() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[event(1), event(2)], None).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    disk.remove_file(Path::new("/data/store.json")).unwrap();
+    for segment in segments(&disk) {
+        disk.remove_file(&segment).unwrap();
+    }
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[event(3)], None).await.unwrap();
+    drop(store);
+    let store = open(&disk, &clock).await.unwrap();
+    assert_eq!(numbers(&store, &shop()).into_keys().collect::<Vec<_>>(), [1, 2, 3]);
+    store.flush().await.unwrap();
+    assert_eq!(places(&store), (0, 3));
+    assert_eq!(store.ingest_counts().iter().map(|count| count.stored).sum::<u64>(), 3);
+}
+
+#[tokio::test]
+async fn files_of_an_unfinished_flush_are_removed_at_the_next_start() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[event(1)], None).await.unwrap();
+    store.flush().await.unwrap();
+    drop(store);
+    let day = "/data/datasets/shop/_day=2026-11-20";
+    let litter = Path::new(day).join("part-litter.parquet");
+    disk.create(&litter).unwrap();
+    disk.create(&Path::new(day).join("notes.txt")).unwrap();
+    let store = open(&disk, &clock).await.unwrap();
+    let left = names(&disk, day);
+    assert!(!left.contains(&"part-litter.parquet".to_owned()) && left.contains(&"notes.txt".to_owned()), "{left:?}");
+    assert_eq!(numbers(&store, &shop()).len(), 1);
+}

@@ -1,0 +1,157 @@
+//! Every disk operation of a workload fails once, in every way; whatever happens, each acknowledged event is there once.
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use store::{
+    Config, Store,
+    disk::{Fault, FaultyDisk},
+};
+
+use crate::node::{FakeClock, config, event, numbers, open_with, send, shop};
+
+/// What a client knows about its events.
+#[derive(Debug, Default)]
+struct Model {
+    /// Answered with success: must be there, once.
+    acknowledged: BTreeMap<u64, ()>,
+    /// Sent: may be there, at most once.
+    sent: BTreeMap<u64, ()>,
+    next: u64,
+}
+
+impl Model {
+    fn take(&mut self, count: u64) -> Vec<u64> {
+        let numbers: Vec<u64> = (self.next..self.next + count).collect();
+        self.next += count;
+        self.sent.extend(numbers.iter().map(|n| (*n, ())));
+        numbers
+    }
+
+    fn acknowledge(&mut self, numbers: &[u64]) {
+        self.acknowledged.extend(numbers.iter().map(|n| (*n, ())));
+    }
+}
+
+/// Small limits, so that a short workload rolls segments, trims and writes checkpoints.
+fn small() -> Config {
+    Config { wal_segment_bytes_max: 1500, wal_bytes_max: 6000, checkpoint_commits: 2, ..config() }
+}
+
+fn with_id(n: u64) -> String {
+    format!(r#"{{"id":"event-{n}","n":{n},"text":"{}"}}"#, "x".repeat(40))
+}
+
+/// Sends until it is acknowledged, as a client does; gives up after a few errors.
+async fn insist(store: &Store, clock: &FakeClock, model: &mut Model, count: u64, key: Option<&str>) {
+    let numbers = model.take(count);
+    let events: Vec<String> = numbers.iter().map(|n| if key.is_some() { event(*n) } else { with_id(*n) }).collect();
+    for _ in 0..3 {
+        if let Ok(receipt) = send(store, clock, &events, key).await {
+            assert_eq!(u64::from(receipt.accepted + receipt.duplicates), count);
+            model.acknowledge(&numbers);
+            return;
+        }
+    }
+}
+
+/// The workload: every path that writes.
+async fn work(disk: &FaultyDisk, clock: &Arc<FakeClock>, model: &mut Model) -> Option<Store> {
+    let store = open_with(disk, clock, small()).await.ok()?;
+    insist(&store, clock, model, 3, None).await;
+    insist(&store, clock, model, 1, Some("key-1")).await;
+    store.flush().await.ok();
+    for round in 0..2 {
+        insist(&store, clock, model, 6, None).await;
+        insist(&store, clock, model, 2, Some(&format!("key-round-{round}"))).await;
+        store.flush().await.ok();
+    }
+    insist(&store, clock, model, 5, None).await;
+    store.close().await.ok();
+    drop(store);
+    let store = open_with(disk, clock, small()).await.ok()?;
+    insist(&store, clock, model, 2, None).await;
+    store.flush().await.ok();
+    insist(&store, clock, model, 2, Some("last")).await;
+    Some(store)
+}
+
+/// Opens what is left and compares it with the model; then goes on working on it.
+async fn check(disk: FaultyDisk, clock: &Arc<FakeClock>, model: &Model, story: &str) {
+    let store = open_with(&disk, clock, small()).await.unwrap_or_else(|error| panic!("{story}: {error:?}"));
+    compare(&store, model, story);
+    send(&store, clock, &[event(1_000_000)], None).await.unwrap();
+    store.flush().await.unwrap_or_else(|error| panic!("{story}: {error:?}"));
+    drop(store);
+    let store = open_with(&disk, clock, small()).await.unwrap();
+    let seen = numbers(&store, &shop());
+    assert_eq!(seen.get(&1_000_000), Some(&1), "{story}");
+    for n in model.acknowledged.keys() {
+        assert_eq!(seen.get(n), Some(&1), "{story}: event {n} after going on");
+    }
+}
+
+fn compare(store: &Store, model: &Model, story: &str) {
+    let seen = numbers(store, &shop());
+    for n in model.acknowledged.keys() {
+        assert_eq!(seen.get(n), Some(&1), "{story}: acknowledged event {n}");
+    }
+    for (n, times) in &seen {
+        assert!(model.sent.contains_key(n) && *times == 1, "{story}: event {n} is there {times} times");
+    }
+    let stored: u64 = store.ingest_counts().iter().map(|count| count.stored).sum();
+    assert_eq!(stored, seen.len() as u64, "{story}: the accounts say what is there");
+}
+
+/// Runs the workload with one fault and checks the live store, a killed one, and some power cuts.
+async fn run(nth: u64, fault: Fault, cuts: u64) -> u64 {
+    let (disk, clock, mut model) = (FaultyDisk::new(), FakeClock::new(), Model::default());
+    disk.fail_at(nth, fault);
+    let store = work(&disk, &clock, &mut model).await;
+    let operations = disk.operations();
+    let story = format!("operation {nth} of {operations} ends in {fault:?}");
+    if let Some(store) = &store
+        && !disk.is_off()
+        && store.snapshot(&shop()).is_some()
+    {
+        compare(store, &model, &story);
+    }
+    let left: Vec<FaultyDisk> = (0..cuts).map(|cut| disk.after_power_cut(nth * 1000 + cut)).collect();
+    let killed = disk.after_kill();
+    drop(store);
+    check(killed, &clock, &model, &format!("{story}, killed")).await;
+    for (seed, cut) in left.into_iter().enumerate() {
+        check(cut, &clock, &model, &format!("{story}, power cut {seed}")).await;
+    }
+    operations
+}
+
+async fn every_operation(fault: Fault, cuts: u64) {
+    let mut nth = 1;
+    while nth <= run(nth, fault, cuts).await {
+        nth += 1;
+    }
+    assert!(nth > 100, "the workload does enough");
+}
+
+#[tokio::test]
+async fn acknowledged_events_survive_an_error_of_any_disk_operation() {
+    every_operation(Fault::Error(io::ErrorKind::Other), 1).await;
+}
+
+#[tokio::test]
+async fn acknowledged_events_survive_a_half_done_disk_operation() {
+    every_operation(Fault::Torn(io::ErrorKind::StorageFull), 1).await;
+}
+
+#[tokio::test]
+async fn acknowledged_events_survive_a_power_cut_at_any_disk_operation() {
+    every_operation(Fault::PowerCut, 1).await;
+}
+
+#[tokio::test]
+#[ignore = "minutes: ten power cuts after each fault of each operation"]
+async fn acknowledged_events_survive_many_power_cuts_after_any_fault() {
+    for fault in [Fault::PowerCut, Fault::Error(io::ErrorKind::Other), Fault::Torn(io::ErrorKind::StorageFull)] {
+        every_operation(fault, 10).await;
+    }
+}
