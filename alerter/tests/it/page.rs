@@ -196,3 +196,30 @@ async fn requests_that_make_no_sense_are_refused_in_the_shared_shape() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lasts_for_a_day_is_the_new_normal() {
+    let mut world = World::start(30.0).await;
+    world.import_weeks(4).await;
+    world.play(20, NORMAL).await;
+    // From 13:20 local time on through the whole of Saturday.
+    for hours in [1, 33] {
+        for minute in world.minute..world.minute + hours * 60 {
+            world.events(minute, HALF).await;
+        }
+        world.minute += hours * 60;
+        world.look(11).await;
+    }
+    assert_eq!(world.receiver.taken("alert.triggered").len(), 1);
+    assert_eq!(world.receiver.count(), 1, "it is still open");
+    world.play(60, HALF).await;
+    let ended = world.receiver.taken("alert.resolved");
+    assert_eq!(ended.len(), 1, "the new level is expected now");
+    assert!(ended[0]["data"]["level_shifted_at"].is_string());
+    world.play(60, HALF).await;
+    assert_eq!(world.receiver.count(), 2);
+    let metrics = world.get("/api/v1/metrics").await;
+    let expected = metrics["metrics"][0]["last"]["expected"].as_f64().unwrap();
+    let actual_rate = 0.45 * world.rates.rate(world.minute);
+    assert!((0.75..1.3).contains(&(expected / actual_rate)), "{expected} against {actual_rate}");
+}

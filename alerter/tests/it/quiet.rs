@@ -60,3 +60,18 @@ async fn minutes_nobody_looked_at_are_made_up() {
     let near = |minute: i64| began == crate::world::at(minute, 0).to_rfc3339();
     assert!(near(onset) || near(onset - 1) || near(onset + 1), "{began}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_survives_a_restart_without_a_second_page() {
+    let mut world = World::start(60.0).await;
+    world.import_weeks(4).await;
+    world.play(70, NORMAL).await;
+    world.play(5, DEAD).await;
+    assert_eq!(world.receiver.count(), 1);
+    let mut world = world.restart(3).await;
+    world.play(5, DEAD).await;
+    assert_eq!((world.receiver.count(), world.state().await.as_str()), (1, "silent"));
+    world.play(20, NORMAL).await;
+    assert_eq!(world.receiver.taken("alert.resolved").len(), 1);
+    assert_eq!(world.receiver.count(), 2);
+}

@@ -198,6 +198,9 @@ impl World {
         if !play.alive {
             return;
         }
+        let sent = at(minute, 55);
+        let later = self.clock.now().max(sent);
+        *self.clock.0.lock() = later;
         let booked = self.rates.at(minute);
         let mut events =
             vec![json!({"time": at(minute, 1).to_rfc3339(), "environment": "production", "route": "/search"})];
