@@ -145,7 +145,7 @@ fn each_effect_has_one_home() {
             "benches",
         ],
     );
-    check_home("Utc::now", &["src/serve.rs"]);
+    check_home("Utc::now", &["src/serve.rs", "benches/src/machine.rs"]);
     check_home("SystemTime::now", &[]);
     check_home("serve_connection", &["src/listen.rs"]);
 }
