@@ -107,7 +107,7 @@ fn each_effect_has_one_home() {
         "reqwest::",
         &["alerter/src/notify", "src/client.rs", "src/import.rs", "src/demo", "src/demo.rs", "benches"],
     );
-    check_home("Utc::now", &["src/serve.rs"]);
+    check_home("Utc::now", &["src/serve.rs", "benches/src/machine.rs"]);
     check_home("SystemTime::now", &[]);
     check_home("serve_connection", &["src/listen.rs"]);
 }

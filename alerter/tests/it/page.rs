@@ -78,9 +78,7 @@ async fn without_a_change_near_the_page_says_so_and_slices_explain() {
     let mut world = World::start(60.0).await;
     // A day of raw events, so that slices have a past of their own.
     world.change("old", "deploy", "production", NOON - 700).await;
-    for minute in NOON - 3 * 1440..NOON {
-        world.events(minute, NORMAL).await;
-    }
+    world.events(NOON - 3 * 1440..NOON, NORMAL).await;
     world.import_weeks_before(3).await;
     world.play(60, NORMAL).await;
     world.play(12, HALF).await;
@@ -204,9 +202,7 @@ async fn what_lasts_for_a_day_is_the_new_normal() {
     world.play(20, NORMAL).await;
     // From 13:20 local time on through the whole of Saturday.
     for hours in [1, 33] {
-        for minute in world.minute..world.minute + hours * 60 {
-            world.events(minute, HALF).await;
-        }
+        world.events(world.minute..world.minute + hours * 60, HALF).await;
         world.minute += hours * 60;
         world.look(11).await;
     }
