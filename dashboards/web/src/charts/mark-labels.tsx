@@ -30,8 +30,9 @@ export function MarkLabels({ marks, geometry, zone, detail }: Props) {
     const placed = marks
       .filter((mark) => mark.timeMs >= geometry.fromMs && mark.timeMs <= geometry.toMs)
       .map((mark) => ({ mark, x: ((mark.timeMs - geometry.fromMs) / span) * geometry.width }))
-    const widthMax = Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, geometry.width * PLOT_SHARE))
-    return placeLabels(placed, geometry.width, (lead, more) => {
+    const widest = Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, geometry.width * PLOT_SHARE))
+    const widths = [1, 0.8, 0.64].map((part) => Math.max(WIDTH_MIN, widest * part))
+    return placeLabels(placed, geometry.width, widths, (lead, more, widthMax) => {
       // The suspect's name is what the page is about: it is not cut on a narrow screen.
       const most = lead.suspect ? WIDTH_MAX : widthMax
       const text = Math.ceil(textWidth(lead.label, FONT)) + PADDING

@@ -155,7 +155,16 @@ function KnownMetric({ metric }: { metric: Metric }) {
           <h2>Changes in this range</h2>
           <span className="muted">{changes.length > 0 ? changes.length : ''}</span>
         </header>
-        <ChangeList changes={changes} suspects={suspects} zone={state.zone} onSelect={showChange} />
+        {loaded ? (
+          <ChangeList
+            changes={changes}
+            suspects={suspects}
+            zone={state.zone}
+            onSelect={showChange}
+          />
+        ) : (
+          <div className="skeleton list-skeleton" aria-label="Loading" />
+        )}
       </section>
     </>
   )
