@@ -151,7 +151,13 @@ export function drawDeficitLabel(plot: uPlot, spec: ChartSpec): void {
   const x = Math.max(right, bbox.left + half + 4 * ratio)
   const wanted = yOf(plot, edge) + (up ? -8 : 8) * ratio
   const bottom = bbox.top + bbox.height - 16 * ratio
-  ctx.fillText(deficit.label, x, Math.min(Math.max(wanted, bbox.top + 16 * ratio), bottom))
+  const y = Math.min(Math.max(wanted, bbox.top + 16 * ratio), bottom)
+  // A halo keeps it readable over lines.
+  ctx.lineJoin = 'round'
+  ctx.lineWidth = 4 * ratio
+  ctx.strokeStyle = token('--surface')
+  ctx.strokeText(deficit.label, x, y)
+  ctx.fillText(deficit.label, x, y)
   ctx.restore()
 }
 

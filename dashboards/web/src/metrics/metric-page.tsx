@@ -18,7 +18,8 @@ import { NowPanel } from './now-panel'
 import { SlicePicker } from './slice-picker'
 import './metrics.css'
 
-const POINTS_MAX = 3_000
+/** About one point for each pixel. */
+const POINTS_MAX = 900
 const POINTS_REFRESH_MS = 5_000
 /** Shown around a suspect that lies outside of the chart's range. */
 const AROUND_MS = 45 * 60_000
