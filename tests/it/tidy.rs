@@ -27,7 +27,7 @@ fn text(file: &Path) -> String {
 }
 
 fn is_code(file: &Path) -> bool {
-    matches!(file.extension().and_then(|extension| extension.to_str()), Some("rs" | "ts" | "tsx" | "css"))
+    matches!(file.extension().and_then(|extension| extension.to_str()), Some("rs" | "ts" | "tsx"))
 }
 
 /// The production half of a Rust file: what stands before its unit tests.
@@ -90,6 +90,7 @@ fn check_home(word: &str, homes: &[&str]) {
         .into_iter()
         .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))
         .filter(|file| file.components().any(|part| part.as_os_str() == "src"))
+        .filter(|file| !file.to_string_lossy().ends_with("tests.rs"))
         .filter(|file| !homes.iter().any(|home| file.starts_with(home)))
         .filter(|file| production(&text(file)).contains(word))
         .collect();
