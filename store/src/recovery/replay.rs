@@ -222,7 +222,7 @@ impl Replay<'_> {
             return self.quarantine_bytes(SegmentId(0), record.payload.bytes.len(), &record.payload.bytes);
         };
         self.insert(&dataset, record, &events)?;
-        self.flush_if_full(&dataset)
+        self.flush_if_tight(&dataset)
     }
 
     fn insert(&mut self, dataset: &Arc<Dataset>, record: &Record, events: &[&[u8]]) -> Result<(), Error> {
@@ -260,14 +260,14 @@ impl Replay<'_> {
         self.found.replayed += u64::from(stored);
     }
 
-    /// Keeps memory bounded however long the WAL is.
-    fn flush_if_full(&self, dataset: &Arc<Dataset>) -> Result<(), Error> {
-        let hot = dataset.hot();
-        if !self.shared.is_full(&hot) {
+    /// Keeps memory bounded however long the WAL is. Otherwise the flusher does it later: the sooner readers are served.
+    fn flush_if_tight(&self, dataset: &Arc<Dataset>) -> Result<(), Error> {
+        self.shared.note_memory(std::iter::once(Arc::clone(dataset)));
+        if !self.shared.memory_is_tight() || !self.shared.is_full(&dataset.hot()) {
             return Ok(());
         }
         match flush::flush(self.shared, dataset) {
-            Err(error) if hot.bytes >= self.shared.config.memory_bytes_max => Err(error),
+            Err(error) if self.shared.memory_is_full() => Err(error),
             Err(error) => {
                 tracing::error!(dataset = %dataset.name, error = %describe(&error), "could not flush while replaying the WAL");
                 Ok(())
