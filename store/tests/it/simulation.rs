@@ -62,7 +62,7 @@ impl Node {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
         let config = Config {
-            wal_segment_bytes_max: 200 + dice.roll(2000),
+            wal_segment_bytes_max: 100 + dice.roll(1500),
             wal_bytes_max: 4000 + dice.roll(8000),
             checkpoint_commits: 1 + dice.roll(4),
             memtable_rows_max: 5 + dice.roll(100),
@@ -170,7 +170,8 @@ impl Node {
         self.next += 10;
         let key = (self.dice.roll(3) == 0).then(|| format!("key-{}", self.next));
         let has_ids = key.is_none();
-        let padding = "x".repeat(usize::try_from(self.dice.roll(300)).unwrap());
+        // Hexadecimal noise: what compresses well never fills a segment.
+        let padding: String = (0..self.dice.roll(20)).map(|_| format!("{:016x}", self.dice.roll(u64::MAX))).collect();
         let mut events: Vec<String> = numbers
             .iter()
             .map(|n| if has_ids { format!(r#"{{"id":"e{n}","n":{n},"p":"{padding}"}}"#) } else { format!(r#"{{"n":{n}}}"#) })
