@@ -21,16 +21,8 @@ use std::{
 use sha2::{Digest, Sha256};
 
 /// What the page is made of, relative to `web`. Changing one of these, and nothing else, makes a new build.
-const SOURCES: [&str; 8] = [
-    "src",
-    "public",
-    "index.html",
-    "package.json",
-    "package-lock.json",
-    ".npmrc",
-    "vite.config.ts",
-    "tsconfig.json",
-];
+const SOURCES: [&str; 8] =
+    ["src", "public", "index.html", "package.json", "package-lock.json", ".npmrc", "vite.config.ts", "tsconfig.json"];
 /// Earlier builds kept beside the newest, so that switching branches does not build again.
 const BUILDS_KEPT: usize = 6;
 /// Lines of a failed tool's output that are shown.
@@ -42,12 +34,7 @@ const PLACEHOLDER: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-
 <title>Yellowline</title><p>This binary was compiled without the console (clippy, rust-analyzer or YELLOWLINE_CONSOLE=skip).\n";
 
 fn main() -> ExitCode {
-    for name in [
-        "YELLOWLINE_CONSOLE",
-        "YELLOWLINE_CONSOLE_DIST",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "RUSTC_WRAPPER",
-    ] {
+    for name in ["YELLOWLINE_CONSOLE", "YELLOWLINE_CONSOLE_DIST", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_WRAPPER"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
     println!("cargo::rerun-if-changed=build.rs");
@@ -56,25 +43,21 @@ fn main() -> ExitCode {
     }
     match console_folder() {
         Ok(folder) => {
-            println!(
-                "cargo::rustc-env=YELLOWLINE_CONSOLE_DIR={}",
-                folder.display()
-            );
+            println!("cargo::rustc-env=YELLOWLINE_CONSOLE_DIR={}", folder.display());
             // Somebody emptied the folder: build again.
-            println!(
-                "cargo::rerun-if-changed={}",
-                folder.join("index.html").display()
-            );
+            println!("cargo::rerun-if-changed={}", folder.join("index.html").display());
             ExitCode::SUCCESS
         }
         Err(problem) => {
             for line in problem.lines() {
                 println!("cargo::error={line}");
             }
-            println!(
-                "cargo::error=without node: set YELLOWLINE_CONSOLE_DIST to a folder with a ready build of dashboards/web,"
-            );
-            println!("cargo::error=or leave the console out with --no-default-features");
+            if env::var_os("YELLOWLINE_CONSOLE_DIST").is_none() {
+                println!(
+                    "cargo::error=without node: set YELLOWLINE_CONSOLE_DIST to a folder with a build of dashboards/web,"
+                );
+                println!("cargo::error=or leave the console out with --no-default-features");
+            }
             ExitCode::FAILURE
         }
     }
@@ -87,31 +70,24 @@ fn console_folder() -> Result<PathBuf, String> {
     }
     if placeholder_wanted() {
         let folder = out.join("placeholder");
-        write_placeholder(&folder)
-            .map_err(|error| format!("could not write {}: {error}", folder.display()))?;
+        write_placeholder(&folder).map_err(|error| format!("could not write {}: {error}", folder.display()))?;
         return Ok(folder);
     }
     // Asked when run, not when compiled: checkouts that share a target folder share the compiled script.
-    let package = env::var_os("CARGO_MANIFEST_DIR")
-        .ok_or("CARGO_MANIFEST_DIR is not set: run by cargo only")?;
+    let package = env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set: run by cargo only")?;
     let web = Path::new(&package).join("web");
     for source in SOURCES {
         println!("cargo::rerun-if-changed=web/{source}");
     }
     let builds = target_root(&out).join("console");
-    let hash = hash_of_sources(&web).map_err(|error| {
-        format!(
-            "could not read the sources of the console in {}: {error}",
-            web.display()
-        )
-    })?;
+    let hash = hash_of_sources(&web)
+        .map_err(|error| format!("could not read the sources of the console in {}: {error}", web.display()))?;
     let wanted = builds.join(&hash);
     if wanted.join("index.html").is_file() {
         return Ok(wanted);
     }
     check_node()?;
-    fs::create_dir_all(&builds)
-        .map_err(|error| format!("could not create {}: {error}", builds.display()))?;
+    fs::create_dir_all(&builds).map_err(|error| format!("could not create {}: {error}", builds.display()))?;
     // Two cargo processes (an editor and a shell) must not install into one node_modules.
     let lock = web.join(".build-lock");
     let _held = File::create(&lock)
@@ -128,27 +104,17 @@ fn console_folder() -> Result<PathBuf, String> {
 /// A build somebody else made: a package's, or the node stage of a container.
 fn ready_build(dist: &Path) -> Result<PathBuf, String> {
     println!("cargo::rerun-if-changed={}", dist.display());
-    let page = fs::read_to_string(dist.join("index.html")).map_err(|error| {
-        format!(
-            "YELLOWLINE_CONSOLE_DIST={} has no readable index.html: {error}",
-            dist.display()
-        )
-    })?;
+    let page = fs::read_to_string(dist.join("index.html"))
+        .map_err(|error| format!("YELLOWLINE_CONSOLE_DIST={} has no readable index.html: {error}", dist.display()))?;
     if !page.contains("id=\"root\"") {
-        return Err(format!(
-            "YELLOWLINE_CONSOLE_DIST={}: index.html is not a build of dashboards/web",
-            dist.display()
-        ));
+        return Err(format!("YELLOWLINE_CONSOLE_DIST={}: index.html is not a build of dashboards/web", dist.display()));
     }
-    dist.canonicalize()
-        .map_err(|error| format!("YELLOWLINE_CONSOLE_DIST={}: {error}", dist.display()))
+    dist.canonicalize().map_err(|error| format!("YELLOWLINE_CONSOLE_DIST={}: {error}", dist.display()))
 }
 
 /// Tools that only look at the code do not wait for a web build.
 fn placeholder_wanted() -> bool {
-    let wraps = |name: &str, tool: &str| {
-        env::var_os(name).is_some_and(|value| value.to_string_lossy().contains(tool))
-    };
+    let wraps = |name: &str, tool: &str| env::var_os(name).is_some_and(|value| value.to_string_lossy().contains(tool));
     env::var_os("YELLOWLINE_CONSOLE").is_some_and(|value| value == "skip")
         || wraps("RUSTC_WORKSPACE_WRAPPER", "clippy")
         || wraps("RUSTC_WORKSPACE_WRAPPER", "rust-analyzer")
@@ -159,22 +125,13 @@ fn write_placeholder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let page = folder.join("index.html");
     // Only when it differs: a new mtime would run this script at every build.
-    if fs::read_to_string(&page).is_ok_and(|old| old == PLACEHOLDER) {
-        Ok(())
-    } else {
-        fs::write(page, PLACEHOLDER)
-    }
+    if fs::read_to_string(&page).is_ok_and(|old| old == PLACEHOLDER) { Ok(()) } else { fs::write(page, PLACEHOLDER) }
 }
 
 /// `OUT_DIR` is `<target>[/<triple>]/<profile>/build/<package>/out`; cargo marks `<target>` with CACHEDIR.TAG.
 fn target_root(out: &Path) -> PathBuf {
-    let marked = out
-        .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    marked
-        .or_else(|| out.ancestors().nth(4))
-        .unwrap_or(out)
-        .to_path_buf()
+    let marked = out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    marked.or_else(|| out.ancestors().nth(4)).unwrap_or(out).to_path_buf()
 }
 
 /// First 16 hex digits of SHA-256 over names and contents, in order of name.
@@ -186,21 +143,12 @@ fn hash_of_sources(web: &Path) -> io::Result<String> {
     files.sort();
     let mut hasher = Sha256::new();
     for file in files {
-        let name = file
-            .strip_prefix(web)
-            .unwrap_or(&file)
-            .to_string_lossy()
-            .replace('\\', "/");
+        let name = file.strip_prefix(web).unwrap_or(&file).to_string_lossy().replace('\\', "/");
         let content = fs::read(&file)?;
         hasher.update(format!("{name}\0{}\0", content.len()));
         hasher.update(content);
     }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -218,26 +166,15 @@ fn check_node() -> Result<(), String> {
     let output = Command::new("node")
         .arg("--version")
         .output()
-        .map_err(|error| {
-            format!("the console is built with node ({NODE_NEEDED}), which did not start: {error}")
-        })?;
+        .map_err(|error| format!("the console is built with node ({NODE_NEEDED}), which did not start: {error}"))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let mut numbers = version
-        .trim_start_matches('v')
-        .split('.')
-        .map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut numbers = version.trim_start_matches('v').split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let fits = match (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) {
         (20, minor) => minor >= 19,
         (22, minor) => minor >= 12,
         (major, _) => major > 22,
     };
-    if fits {
-        Ok(())
-    } else {
-        Err(format!(
-            "the console is built with node {NODE_NEEDED}; found {version}"
-        ))
-    }
+    if fits { Ok(()) } else { Err(format!("the console is built with node {NODE_NEEDED}; found {version}")) }
 }
 
 /// `npm ci`, unless node_modules was installed from this very lock file.
@@ -251,36 +188,19 @@ fn install(web: &Path) -> Result<(), String> {
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     // NODE_ENV=production in the caller's shell would leave out the build tools.
     let output = Command::new(npm)
-        .args([
-            "ci",
-            "--ignore-scripts",
-            "--include=dev",
-            "--prefer-offline",
-            "--no-audit",
-            "--no-fund",
-        ])
+        .args(["ci", "--ignore-scripts", "--include=dev", "--prefer-offline", "--no-audit", "--no-fund"])
         .env_remove("NODE_ENV")
         .current_dir(web)
         .output()
-        .map_err(|error| {
-            format!("npm is needed to build the console and did not start: {error}")
-        })?;
+        .map_err(|error| format!("npm is needed to build the console and did not start: {error}"))?;
     succeeded("npm ci", &output)?;
-    fs::write(&stamp, lock_file)
-        .map_err(|error| format!("could not write {}: {error}", stamp.display()))
+    fs::write(&stamp, lock_file).map_err(|error| format!("could not write {}: {error}", stamp.display()))
 }
 
 fn build(web: &Path, builds: &Path, hash: &str) -> Result<(), String> {
     let scratch = builds.join(format!(".{hash}-{}", std::process::id()));
     let output = Command::new("node")
-        .args([
-            "node_modules/vite/bin/vite.js",
-            "build",
-            "--emptyOutDir",
-            "--logLevel",
-            "warn",
-            "--outDir",
-        ])
+        .args(["node_modules/vite/bin/vite.js", "build", "--emptyOutDir", "--logLevel", "warn", "--outDir"])
         .arg(&scratch)
         .env_remove("NODE_ENV")
         .env("YELLOWLINE_CONSOLE_BUILD_ID", hash)
@@ -291,10 +211,10 @@ fn build(web: &Path, builds: &Path, hash: &str) -> Result<(), String> {
     let wanted = builds.join(hash);
     match fs::rename(&scratch, &wanted) {
         // Another checkout with the same sources and target folder was faster.
-        Err(_) if wanted.join("index.html").is_file() => fs::remove_dir_all(&scratch)
-            .map_err(|error| format!("could not remove {}: {error}", scratch.display())),
-        outcome => outcome
-            .map_err(|error| format!("could not move the build to {}: {error}", wanted.display())),
+        Err(_) if wanted.join("index.html").is_file() => {
+            fs::remove_dir_all(&scratch).map_err(|error| format!("could not remove {}: {error}", scratch.display()))
+        }
+        outcome => outcome.map_err(|error| format!("could not move the build to {}: {error}", wanted.display())),
     }
 }
 
@@ -303,17 +223,10 @@ fn succeeded(tool: &str, output: &Output) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let lines: Vec<&str> = text.lines().collect();
     let tail = lines[lines.len().saturating_sub(OUTPUT_LINES_MAX)..].join("\n");
-    Err(format!(
-        "{tool} failed in dashboards/web ({}):\n{tail}",
-        output.status
-    ))
+    Err(format!("{tool} failed in dashboards/web ({}):\n{tail}", output.status))
 }
 
 /// Best effort: a folder that cannot be read or removed now is tried again after the next build.

@@ -6,7 +6,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Largest answer that is read, bytes.
@@ -78,14 +78,18 @@ pub struct Connection {
     address: SocketAddr,
     timeout: Duration,
     stream: Option<BufReader<TcpStream>>,
+    last_used: Instant,
     head: Vec<u8>,
 }
+
+/// A connection that idled for longer is looked at before it is used again: servers close idle ones.
+const IDLE: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// Calls nobody yet. `timeout` bounds each wait for the server, not the whole answer.
     #[must_use]
     pub fn new(address: SocketAddr, timeout: Duration) -> Self {
-        Self { address, timeout, stream: None, head: Vec::new() }
+        Self { address, timeout, stream: None, last_used: Instant::now(), head: Vec::new() }
     }
 
     /// GET.
@@ -116,7 +120,8 @@ impl Connection {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Answer, Error> {
-        let mut stream = match self.stream.take() {
+        let kept = self.stream.take().filter(|stream| self.last_used.elapsed() < IDLE || is_open(stream.get_ref()));
+        let mut stream = match kept {
             Some(stream) => stream,
             None => self.connect().map_err(|source| Error::Connect { address: self.address, source })?,
         };
@@ -124,6 +129,7 @@ impl Connection {
         match exchange(&mut stream, &self.head, body) {
             Ok((answer, keep)) => {
                 self.stream = keep.then_some(stream);
+                self.last_used = Instant::now();
                 Ok(answer)
             }
             Err(source) => Err(Error::Broken { address: self.address, method, path: path.to_owned(), source }),
@@ -148,6 +154,13 @@ impl Connection {
         }
         line(format_args!("\r\n"));
     }
+}
+
+/// False when the other side has closed, so that a request is not wasted on it.
+fn is_open(stream: &TcpStream) -> bool {
+    let looked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+    let nothing_yet = looked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).is_ok() && nothing_yet
 }
 
 /// Sends a request and reads the answer; the flag says whether the connection stays open.
@@ -283,6 +296,19 @@ mod tests {
         let mut client = connection(address);
         assert_eq!(client.get("/").unwrap().json(), serde_json::json!({"a": 1}));
         assert_eq!(client.get("/").unwrap().status, 200);
+    }
+
+    #[test]
+    fn an_idle_connection_that_was_closed_is_replaced_unnoticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        assert!(is_open(&stream));
+        drop(peer);
+        let end = Instant::now() + Duration::from_secs(10);
+        while is_open(&stream) {
+            assert!(Instant::now() < end);
+        }
     }
 
     #[test]

@@ -36,31 +36,21 @@ pub(crate) fn find(path: &str, accepts_gzip: bool) -> Option<Asset> {
         return None;
     }
     let plain = Files::get(path)?;
-    let twin = if accepts_gzip {
-        Files::get(&format!("{path}{GZIP_ENDING}"))
-    } else {
-        None
-    };
+    let twin = if accepts_gzip { Files::get(&format!("{path}{GZIP_ENDING}")) } else { None };
     let gzip = twin.is_some();
     let etag = etag(&plain, gzip)?;
     Some(Asset {
         body: twin.unwrap_or(plain).data.into_owned(),
         etag,
         content_type: content_type(path),
-        cache_control: if is_hashed(path) {
-            "public, max-age=31536000, immutable"
-        } else {
-            "no-cache"
-        },
+        cache_control: if is_hashed(path) { "public, max-age=31536000, immutable" } else { "no-cache" },
         gzip,
     })
 }
 
 /// The id the web build wrote into the page: `<meta name="yellowline-build" content="…">`.
 pub(crate) fn build_id() -> String {
-    let page = Files::get(INDEX)
-        .map(|file| file.data.into_owned())
-        .unwrap_or_default();
+    let page = Files::get(INDEX).map(|file| file.data.into_owned()).unwrap_or_default();
     let page = String::from_utf8_lossy(&page);
     page.split_once("name=\"yellowline-build\" content=\"")
         .and_then(|(_, rest)| rest.split_once('"'))
@@ -87,11 +77,7 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
 /// A strong validator has to differ between the two representations of one file.
 fn etag(file: &EmbeddedFile, gzip: bool) -> Option<HeaderValue> {
     let hash = file.metadata.sha256_hash();
-    let hex: String = hash
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     HeaderValue::from_str(&format!("\"{hex}{}\"", if gzip { "-gz" } else { "" })).ok()
 }
 
@@ -116,10 +102,7 @@ mod tests {
     #[track_caller]
     fn check(accept_encoding: &str, expect: bool) {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_str(accept_encoding).unwrap(),
-        );
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_str(accept_encoding).unwrap());
         assert_eq!(accepts_gzip(&headers), expect, "{accept_encoding}");
     }
 

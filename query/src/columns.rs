@@ -113,7 +113,9 @@ impl Columns {
                     _ => Comparison::Plain,
                 }
             }
-            _ if alias_keys(name).is_some() || name == ID || name == "event_id" || name.ends_with("#text") => Comparison::Text { ints: false, floats: false },
+            _ if alias_keys(name).is_some() || name == ID || name == "event_id" || name.ends_with("#text") => {
+                Comparison::Text { ints: false, floats: false }
+            }
             _ => Comparison::Plain,
         }
     }
@@ -133,7 +135,8 @@ impl Columns {
     /// Every plain name, for suggestions.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let aliases = ["environment", "rollout"].into_iter();
-        let keys = self.schema.columns.iter().map(|column| column.name.as_str()).filter(|name| alias_keys(name).is_none());
+        let keys =
+            self.schema.columns.iter().map(|column| column.name.as_str()).filter(|name| alias_keys(name).is_none());
         store::schema::SYSTEM_COLUMNS.iter().copied().chain(aliases).chain(keys)
     }
 

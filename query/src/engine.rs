@@ -163,10 +163,10 @@ impl Engine {
             sql,
             dataset,
             bounds,
+            _slot: slot,
             ticket,
             stats: Arc::clone(&stats),
             to_batches,
-            _slot: slot,
         };
         let task = self.inner.threads.spawn(query.run(to_schema));
         match schema.await {
@@ -221,10 +221,11 @@ struct Running {
     sql: String,
     dataset: Option<String>,
     bounds: Bounds,
+    /// Dropped before the ticket: a query no longer listed has given its slot back.
+    _slot: Option<OwnedSemaphorePermit>,
     ticket: Ticket,
     stats: Arc<Mutex<Stats>>,
     to_batches: mpsc::Sender<Result<RecordBatch, Error>>,
-    _slot: Option<OwnedSemaphorePermit>,
 }
 
 type ToSchema = oneshot::Sender<Result<arrow::datatypes::SchemaRef, Error>>;

@@ -128,7 +128,9 @@ pub enum Error {
         message: String,
     },
     /// None of the formats asked for is one of ours.
-    #[error("results come as application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream, not as {accept}")]
+    #[error(
+        "results come as application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream, not as {accept}"
+    )]
     NotAcceptable {
         /// The Accept header.
         accept: String,
@@ -296,7 +298,8 @@ fn nearest_text(nearest: &[String]) -> String {
 /// Messages of the planner: no prefixes of its error kinds, lower case first letter.
 pub(crate) fn tidy(message: &str) -> String {
     let mut text = message.trim();
-    for prefix in ["Error during planning: ", "Execution error: ", "Arrow error: ", "This feature is not implemented: "] {
+    for prefix in ["Error during planning: ", "Execution error: ", "Arrow error: ", "This feature is not implemented: "]
+    {
         text = text.trim_start_matches(prefix);
     }
     let text = text.split("\n\nbacktrace:").next().unwrap_or(text).trim_end_matches('.');

@@ -2,10 +2,7 @@
 
 use std::fs::File;
 
-use parquet::{
-    arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
-    errors::ParquetError,
-};
+use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError};
 
 use crate::{encode::NdJson, error::Error};
 
@@ -15,7 +12,9 @@ use crate::{encode::NdJson, error::Error};
 /// When the file is no Parquet; later items when a batch cannot be read.
 pub fn parquet_as_ndjson(file: File) -> Result<impl Iterator<Item = Result<String, Error>> + Send + use<>, Error> {
     let failed = |source: ParquetError| Error::ReadParquet { source };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(ParquetRecordBatchReaderBuilder::build).map_err(failed)?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .map_err(failed)?;
     Ok(reader.flat_map(move |batch| match batch {
         Ok(batch) => {
             let text = NdJson::new(batch.schema()).exact().batch(&batch);

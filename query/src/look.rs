@@ -81,14 +81,15 @@ impl Engine {
 async fn event(inner: &Inner, snapshot: Snapshot, id: String) -> Result<String, Error> {
     let statements = inner.session.at(inner.clock.now());
     let snapshot = Arc::new(snapshot);
-    let batches = rows_with(&statements, &snapshot, &id).await.map_err(|error| statements.error("looking for an event", error))?;
+    let batches = rows_with(&statements, &snapshot, &id)
+        .await
+        .map_err(|error| statements.error("looking for an event", error))?;
     let found = batches.iter().find(|batch| batch.num_rows() > 0);
     let dataset = snapshot.dataset.to_string();
     match found {
-        Some(batch) => inner
-            .store
-            .event_text(&snapshot.schema, batch, 0)
-            .map_err(|source| Error::Rebuild { dataset, id, source }),
+        Some(batch) => {
+            inner.store.event_text(&snapshot.schema, batch, 0).map_err(|source| Error::Rebuild { dataset, id, source })
+        }
         None => Err(Error::EventNotFound { dataset, id }),
     }
 }
@@ -157,9 +158,12 @@ impl EventTable {
     /// Every physical column with the types the store gives events back from, `rest` left as it is.
     fn as_stored(snapshot: Arc<Snapshot>) -> Self {
         let system = store::schema::SYSTEM_COLUMNS.iter().filter(|name| **name != DAY);
-        let system = system.filter_map(|name| Some(Physical { name: (*name).to_owned(), data_type: store::schema::system_type(name)? }));
+        let system = system.filter_map(|name| {
+            Some(Physical { name: (*name).to_owned(), data_type: store::schema::system_type(name)? })
+        });
         let variants = snapshot.schema.columns.iter().flat_map(|column| &column.variants);
-        let keys = variants.map(|variant| Physical { name: variant.physical.clone(), data_type: variant.kind.data_type() });
+        let keys =
+            variants.map(|variant| Physical { name: variant.physical.clone(), data_type: variant.kind.data_type() });
         let columns = system.chain(keys).collect();
         Self::new(snapshot, columns).without_rest()
     }

@@ -1,7 +1,6 @@
 //! Counters of this stage as Prometheus text.
 
 use std::{
-    fmt::Write,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -30,11 +29,8 @@ impl Metrics {
     }
 
     pub(crate) fn text(&self, running: usize) -> String {
-        let mut text = String::new();
         let seconds = self.microseconds.load(Relaxed) as f64 / 1e6;
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
+        format!(
             "# HELP yellowline_query_queries_total Queries ended, by outcome.\n\
              # TYPE yellowline_query_queries_total counter\n\
              yellowline_query_queries_total{{outcome=\"succeeded\"}} {}\n\
@@ -57,7 +53,6 @@ impl Metrics {
             self.refused.load(Relaxed),
             self.rows_scanned.load(Relaxed),
             self.bytes_scanned.load(Relaxed),
-        );
-        text
+        )
     }
 }

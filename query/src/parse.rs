@@ -19,10 +19,56 @@ const NESTING_MAX: usize = 100;
 /// Verbs of statements that change something or leave the database: refused by name before parsing, so that the answer is
 /// `read_only` even where our dialect could not parse the rest.
 const WRITING_VERBS: &[&str] = &[
-    "INSERT", "UPDATE", "DELETE", "MERGE", "UPSERT", "REPLACE", "CREATE", "DROP", "ALTER", "TRUNCATE", "COPY", "SET", "RESET",
-    "USE", "GRANT", "REVOKE", "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "CALL", "EXECUTE", "PREPARE", "DEALLOCATE",
-    "DO", "LOAD", "INSTALL", "ATTACH", "DETACH", "PRAGMA", "VACUUM", "ANALYZE", "OPTIMIZE", "REFRESH", "LOCK", "UNLOCK", "KILL",
-    "UNLOAD", "EXPORT", "IMPORT", "LISTEN", "NOTIFY", "COMMENT", "RENAME", "DECLARE", "FETCH", "CLOSE", "CACHE", "UNCACHE",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "MERGE",
+    "UPSERT",
+    "REPLACE",
+    "CREATE",
+    "DROP",
+    "ALTER",
+    "TRUNCATE",
+    "COPY",
+    "SET",
+    "RESET",
+    "USE",
+    "GRANT",
+    "REVOKE",
+    "BEGIN",
+    "START",
+    "COMMIT",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "CALL",
+    "EXECUTE",
+    "PREPARE",
+    "DEALLOCATE",
+    "DO",
+    "LOAD",
+    "INSTALL",
+    "ATTACH",
+    "DETACH",
+    "PRAGMA",
+    "VACUUM",
+    "ANALYZE",
+    "OPTIMIZE",
+    "REFRESH",
+    "LOCK",
+    "UNLOCK",
+    "KILL",
+    "UNLOAD",
+    "EXPORT",
+    "IMPORT",
+    "LISTEN",
+    "NOTIFY",
+    "COMMENT",
+    "RENAME",
+    "DECLARE",
+    "FETCH",
+    "CLOSE",
+    "CACHE",
+    "UNCACHE",
 ];
 
 /// What a text asks for.
@@ -65,8 +111,7 @@ pub(crate) fn parse(sql: &str) -> Result<Command, Error> {
 /// `sql_syntax` with the place.
 pub(crate) fn parse_expression(text: &str) -> Result<datafusion::sql::sqlparser::ast::Expr, Error> {
     let dialect = GenericDialect {};
-    let mut parser =
-        Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens(text)?);
+    let mut parser = Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens(text)?);
     let expression = parser.parse_expr().map_err(parser_error)?;
     let rest = parser.next_token();
     if rest.token == Token::EOF {
@@ -97,10 +142,12 @@ fn command(parsed: Statement) -> Result<Command, Error> {
         },
         Statement::ExplainTable { table_name, .. } => Ok(Command::Describe(table_name)),
         Statement::ShowTables { .. } => Ok(Command::ShowTables),
-        Statement::ShowColumns { show_options, .. } => match show_options.show_in.and_then(|show_in| show_in.parent_name) {
-            Some(table) => Ok(Command::Describe(table)),
-            None => Err(Error::invalid("SHOW COLUMNS needs a table: SHOW COLUMNS FROM events", Location::empty())),
-        },
+        Statement::ShowColumns { show_options, .. } => {
+            match show_options.show_in.and_then(|show_in| show_in.parent_name) {
+                Some(table) => Ok(Command::Describe(table)),
+                None => Err(Error::invalid("SHOW COLUMNS needs a table: SHOW COLUMNS FROM events", Location::empty())),
+            }
+        }
         Statement::ShowVariable { .. } | Statement::ShowVariables { .. } => {
             Err(Error::invalid("only SHOW TABLES and SHOW COLUMNS FROM <table> can be shown", Location::empty()))
         }
@@ -124,12 +171,10 @@ fn first_word(tokens: &[TokenWithSpan]) -> Option<&str> {
 /// Tokens in which words that can only be names are no keywords.
 fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
     let dialect = GenericDialect {};
-    let mut found = Tokenizer::new(&dialect, sql)
-        .tokenize_with_location()
-        .map_err(|error| Error::Syntax {
-            message: crate::error::tidy(&error.message),
-            position: crate::error::Position::of(error.location),
-        })?;
+    let mut found = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| Error::Syntax {
+        message: crate::error::tidy(&error.message),
+        position: crate::error::Position::of(error.location),
+    })?;
     split_numbers_after_names(&mut found);
     let dotted: Vec<bool> = (0..found.len())
         .map(|at| {

@@ -124,7 +124,8 @@ impl Engine {
         datasets.dedup();
         let mut all = Vec::new();
         for dataset in datasets {
-            let of_dataset: Vec<MetricQuery> = metrics.iter().filter(|metric| metric.dataset == *dataset).cloned().collect();
+            let of_dataset: Vec<MetricQuery> =
+                metrics.iter().filter(|metric| metric.dataset == *dataset).cloned().collect();
             let inner = Arc::clone(&self.inner);
             let dataset = dataset.clone();
             all.extend(self.on_threads(async move { count(&inner, &dataset, of_dataset, range).await }).await?);
@@ -227,7 +228,8 @@ async fn count(
         return Ok(metrics.iter().map(|metric| Accumulator::nothing(&metric.name)).collect());
     };
     let context = Arc::new(TaskContext::from(statements.state()));
-    let streams = execute_stream_partitioned(plan, context).map_err(|error| statements.error("starting to count", error))?;
+    let streams =
+        execute_stream_partitioned(plan, context).map_err(|error| statements.error("starting to count", error))?;
     let scan = Arc::new(scan);
     let mut tasks = tokio::task::JoinSet::new();
     for mut stream in streams {

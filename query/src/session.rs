@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::{
     catalog::{
-        CatalogProvider, CatalogProviderList, MemTable, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-        SchemaProvider, default_table_source::provider_as_source, view::ViewTable,
+        CatalogProvider, CatalogProviderList, MemTable, MemoryCatalogProvider, MemoryCatalogProviderList,
+        MemorySchemaProvider, SchemaProvider, default_table_source::provider_as_source, view::ViewTable,
     },
     common::DataFusionError,
     execution::{
@@ -189,7 +189,8 @@ impl Statements {
 
     fn describe(&self, name: &ObjectName, catalog: &Catalog<'_>) -> Result<LogicalPlan, Error> {
         let location: Location = name.span().start;
-        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(|part| part.value.clone()).collect();
+        let parts: Vec<String> =
+            name.0.iter().filter_map(|part| part.as_ident()).map(|part| part.value.clone()).collect();
         let (_, table) = catalog.table(&parts, location)?;
         let batch = describe(&table).map_err(|error| self.error("describing a table", error))?;
         self.rows(batch)
@@ -223,7 +224,8 @@ fn describe(table: &Table) -> Result<RecordBatch, DataFusionError> {
     let fields = plan.schema().fields();
     let names = fields.iter().map(|field| Some(field.name().as_str())).collect::<arrow::array::StringArray>();
     let types = fields.iter().map(|field| Some(field_type(field))).collect::<arrow::array::StringArray>();
-    let columns: [(&str, arrow::array::ArrayRef); 2] = [("column_name", Arc::new(names)), ("data_type", Arc::new(types))];
+    let columns: [(&str, arrow::array::ArrayRef); 2] =
+        [("column_name", Arc::new(names)), ("data_type", Arc::new(types))];
     Ok(RecordBatch::try_from_iter(columns)?)
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use benches::{client::Connection, machine};
 
 use super::{
@@ -91,7 +91,8 @@ impl Declared {
         Self { connection: stage.connection(), keys: HashSet::new() }
     }
 
-    /// Declares every change whose time has come and that is not declared yet; returns a line for each.
+    /// Declares every change whose time has come and that is not declared yet; returns a line for each. What a broken
+    /// connection prevented is tried again at the next call; its key keeps it from being declared twice.
     pub(super) fn declare_due(&mut self, stage: &Stage) -> anyhow::Result<Vec<String>> {
         let now = machine::now();
         let due: Vec<_> = {
@@ -102,10 +103,13 @@ impl Declared {
         };
         let mut lines = Vec::new();
         for change in due {
-            let answer = self
-                .connection
-                .post_json("/api/v1/changes", &change)
-                .with_context(|| format!("could not declare {:?}", change.title))?;
+            let answer = match self.connection.post_json("/api/v1/changes", &change) {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::warn!(%error, title = change.title, "could not declare a change yet");
+                    break;
+                }
+            };
             if !matches!(answer.status, 200 | 201) {
                 bail!("could not declare {:?}: {} {}", change.title, answer.status, answer.text());
             }

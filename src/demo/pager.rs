@@ -35,6 +35,9 @@ use super::{
     screen::{clock, minutes},
 };
 
+/// The kind of a page that is new; acknowledgements and resolutions come the same way.
+const TRIGGERED: &str = "triggered";
+
 /// What the pager got so far.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
@@ -101,7 +104,7 @@ async fn take_page(State(pager): State<Arc<Pager>>, headers: HeaderMap, body: By
         return (StatusCode::BAD_REQUEST, "not JSON").into_response();
     };
     let kind = page["type"].as_str().unwrap_or("page").trim_start_matches("alert.").to_owned();
-    let is_trigger = kind == "trigger";
+    let is_trigger = kind == TRIGGERED;
     let number = pager.stage.pages.count() + 1;
     let file = pager.folder.join(format!("{}-{kind}.json", machine::now() / SECOND));
     if let Err(error) = std::fs::write(&file, &body) {
@@ -152,12 +155,12 @@ fn render(stage: &Stage, kind: &str, alert: &Value, file: &Path) -> String {
     };
     text("open", &alert["links"]["console"]);
     text("runbook", &alert["links"]["runbook"]);
-    if let (Some(url), "trigger") = (alert["off"]["url"].as_str(), kind) {
+    if let (Some(url), TRIGGERED) = (alert["off"]["url"].as_str(), kind) {
         let body = &alert["off"]["body"];
         lines.push(format!("  turn off  curl -H 'content-type: application/json' -d '{body}' {url}"));
     }
     lines.push(format!("  as sent   {}", file.display()));
-    if kind == "trigger" && since > 0 {
+    if kind == TRIGGERED && since > 0 {
         lines.push(format!("\n{} min after the activation.", minutes(since)));
     }
     lines.push(rule);

@@ -84,7 +84,7 @@ fn the_demo_pages_for_experiment_13_and_recovers_when_it_is_switched_off() {
     demo.line_with("forecast ready");
     demo.line_with("experiment 13 (one-step checkout)");
     assert_eq!(get(server, "/api/v1/alerts?state=all")["alerts"], json!([]), "nothing pages before the activation");
-    demo.line_with("PAGE trigger");
+    demo.line_with("PAGE triggered");
     let switch = address_in(&demo.line_with("turn off"));
 
     let alerts = get(server, "/api/v1/alerts?state=open");

@@ -59,14 +59,11 @@ describe('Explore', () => {
     await page.keyboard.press('Control+a')
     await page.keyboard.type('select service.na')
     const list = page.locator('.cm-tooltip-autocomplete')
-    await list.getByText('service.name').first().waitFor()
-    await page.keyboard.press('Enter')
+    await list.getByText('service.name').first().click()
     await page.keyboard.type(' from ')
-    await list.getByText('events').first().waitFor()
-    await page.keyboard.press('Enter')
+    await list.getByText('events').first().click()
     await page.keyboard.type(" where route = '/che")
-    await list.getByText("'/checkout/pay'").waitFor()
-    await page.keyboard.press('Tab')
+    await list.getByText("'/checkout/pay'").click()
     expect(await editor.innerText()).toBe(
       "select service.name from events where route = '/checkout/pay'",
     )
@@ -150,7 +147,7 @@ describe('Explore', () => {
   })
 
   test('Esc cancels a long query and the page stays usable', async () => {
-    const sql = 'select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b'
+    const sql = 'select max(value % 7) from generate_series(1, 9000000000)'
     const { page } = await open(
       browser,
       `${server.url}/explore?ds=shop&q=${encodeURIComponent(sql)}`,

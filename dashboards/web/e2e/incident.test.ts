@@ -128,7 +128,7 @@ describe('an incident', () => {
     expect(await page.locator(label).getAttribute('data-kind')).toBe('experiment')
     expect(await linePixels(page, label, '--line-activation')).toBeGreaterThan(0.6)
 
-    await strip.locator('.suspect-link').click()
+    await strip.locator('.suspect-link').first().click()
     const popup = page.locator('.mark-popup')
     await popup.waitFor()
     expect(await popup.innerText()).toContain('m.visser')

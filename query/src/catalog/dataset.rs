@@ -32,7 +32,13 @@ impl Dataset {
 
     /// A dataset nobody has written to.
     pub(crate) fn empty(dataset: DatasetName) -> Self {
-        Self::new(Snapshot { dataset, schema: Arc::default(), hot: Vec::new(), root: PathBuf::new(), files: Vec::new() })
+        Self::new(Snapshot {
+            dataset,
+            schema: Arc::default(),
+            hot: Vec::new(),
+            root: PathBuf::new(),
+            files: Vec::new(),
+        })
     }
 
     pub(crate) fn name(&self) -> &DatasetName {
@@ -57,7 +63,8 @@ impl Dataset {
 
     /// A scan of what these definitions need, giving them under these names.
     pub(crate) fn project(&self, named: Vec<(&str, Definition)>) -> Result<LogicalPlan> {
-        let mut physical: Vec<Physical> = named.iter().flat_map(|(_, definition)| definition.physical.clone()).collect();
+        let mut physical: Vec<Physical> =
+            named.iter().flat_map(|(_, definition)| definition.physical.clone()).collect();
         let time = |name: &str, definition: &Definition| name == "time" && definition.physical.len() == 1;
         let mut exprs: Vec<Expr> = Vec::with_capacity(named.len() + 1);
         // Every scan can be cut by time, and none is without columns.

@@ -80,12 +80,15 @@ impl Elements {
 
     pub(super) fn names(&self) -> Vec<String> {
         let mut names = self.listed();
-        names.extend(self.dataset.columns().names().filter(|name| !name.starts_with(&self.prefix)).map(ToOwned::to_owned));
+        names.extend(
+            self.dataset.columns().names().filter(|name| !name.starts_with(&self.prefix)).map(ToOwned::to_owned),
+        );
         names
     }
 
     pub(super) fn plan(&self, names: &[String]) -> Result<LogicalPlan> {
-        let origins: Vec<(&String, Origin<'_>)> = names.iter().filter_map(|name| Some((name, self.origin(name)?))).collect();
+        let origins: Vec<(&String, Origin<'_>)> =
+            names.iter().filter_map(|name| Some((name, self.origin(name)?))).collect();
         let mut lists: Vec<String> = self.anchors();
         if lists.is_empty() {
             return self.nothing(names);
@@ -100,7 +103,8 @@ impl Elements {
         }
         let unnested: Vec<String> = lists.iter().map(|list| format!("{ELEMENT}{list}")).collect();
         let columns = self.dataset.columns();
-        let of_lists = unnested.iter().zip(&lists).filter_map(|(name, list)| Some((name.as_str(), columns.define(list)?)));
+        let of_lists =
+            unnested.iter().zip(&lists).filter_map(|(name, list)| Some((name.as_str(), columns.define(list)?)));
         let of_events = events.iter().filter_map(|name| Some((*name, columns.define(name)?)));
         let plan = self.dataset.project(of_lists.chain(of_events).collect())?;
         let options = UnnestOptions::new().with_preserve_nulls(false);
@@ -135,7 +139,8 @@ impl Elements {
     fn nothing(&self, names: &[String]) -> Result<LogicalPlan> {
         let columns = self.dataset.columns();
         let define = |name: &String| columns.define(name.strip_prefix(EVENT).unwrap_or(name));
-        let named: Vec<(&str, Definition)> = names.iter().filter_map(|name| Some((name.as_str(), define(name)?))).collect();
+        let named: Vec<(&str, Definition)> =
+            names.iter().filter_map(|name| Some((name.as_str(), define(name)?))).collect();
         LogicalPlanBuilder::from(self.dataset.project(named)?).filter(lit(false))?.build()
     }
 }

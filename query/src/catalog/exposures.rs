@@ -22,8 +22,13 @@ const FLAG_UNIT: &[&str] = &["feature_flag.context.id"];
 
 pub(super) fn plan(dataset: &Dataset) -> Result<LogicalPlan> {
     let columns = dataset.columns();
-    let keys: Vec<&str> =
-        columns.schema().columns.iter().map(|column| column.name.as_str()).filter(|name| name.starts_with(PREFIX)).collect();
+    let keys: Vec<&str> = columns
+        .schema()
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .filter(|name| name.starts_with(PREFIX))
+        .collect();
     let flag = columns.first_text_of(FLAG);
     let mut experiments: Vec<Expr> = keys.iter().map(|key| lit(&key[PREFIX.len()..])).collect();
     let mut variants: Vec<Definition> = keys.iter().map(|key| columns.first_text_of(&[key])).collect();
@@ -56,7 +61,8 @@ pub(super) fn plan(dataset: &Dataset) -> Result<LogicalPlan> {
         ])?
         .filter(if none { lit(false) } else { name("unit_id").is_not_null() })?;
     let lists = ["experiment", "variant"].map(ColumnName::new_unqualified).to_vec();
-    let rows: LogicalPlanBuilder = rows.unnest_columns_with_options(lists, UnnestOptions::new().with_preserve_nulls(false))?;
+    let rows: LogicalPlanBuilder =
+        rows.unnest_columns_with_options(lists, UnnestOptions::new().with_preserve_nulls(false))?;
     rows.filter(name("variant").is_not_null().and(name("experiment").is_not_null()))?
         .aggregate(
             vec![name("experiment"), name("variant"), name("unit_id")],

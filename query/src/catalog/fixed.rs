@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray},
+    array::{
+        ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+    },
     datatypes::SchemaRef,
 };
 use datafusion::{
@@ -229,7 +231,8 @@ fn columns(datasets: &[Arc<Dataset>]) -> Vec<(&'static str, ArrayRef)> {
 
 fn information_tables(catalog: &Catalog<'_>) -> Vec<(&'static str, ArrayRef)> {
     let all = catalog.tables();
-    let kind = |[schema, table]: &[String; 2]| if schema != SYSTEM && table == "events" { "BASE TABLE" } else { "VIEW" };
+    let kind =
+        |[schema, table]: &[String; 2]| if schema != SYSTEM && table == "events" { "BASE TABLE" } else { "VIEW" };
     vec![
         ("table_catalog", texts(all.iter().map(|_| Some("yellowline")))),
         ("table_schema", texts(all.iter().map(|[schema, _]| Some(schema.as_str())))),

@@ -11,11 +11,7 @@ mod system;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use datafusion::{
-    common::Result as PlanResult,
-    logical_expr::LogicalPlan,
-    sql::sqlparser::tokenizer::Location,
-};
+use datafusion::{common::Result as PlanResult, logical_expr::LogicalPlan, sql::sqlparser::tokenizer::Location};
 use parking_lot::Mutex;
 use store::{DatasetName, Snapshot, Timestamp};
 
@@ -109,7 +105,12 @@ impl<'s> Catalog<'s> {
 
     /// The newest event any dataset of the statement holds.
     pub(crate) fn fresh_to(&self) -> Option<Timestamp> {
-        self.taken.lock().values().filter(|dataset| !dataset.name().is_system()).filter_map(|dataset| dataset.fresh_to()).max()
+        self.taken
+            .lock()
+            .values()
+            .filter(|dataset| !dataset.name().is_system())
+            .filter_map(|dataset| dataset.fresh_to())
+            .max()
     }
 
     /// Finds a table, and its schema and name: `shop.events`, `events` of the default dataset, `shop` (its events), `changes` (of `system`).

@@ -24,7 +24,8 @@ impl Csv {
     }
 
     pub(crate) fn batch(&self, batch: &RecordBatch) -> String {
-        let styles: Vec<Style> = self.schema.fields().iter().map(|field| Style { json: is_json(field), exact: true }).collect();
+        let styles: Vec<Style> =
+            self.schema.fields().iter().map(|field| Style { json: is_json(field), exact: true }).collect();
         let mut out = String::with_capacity(batch.num_rows() * batch.num_columns() * 12);
         let mut cell = String::new();
         for row in 0..batch.num_rows() {

@@ -8,7 +8,12 @@ mod json;
 use arrow::datatypes::{DataType, Field};
 use store::Class;
 
-pub(crate) use self::{arrow_ipc::ArrowStream, cell::cell_value, csv::Csv, json::{JsonTable, NdJson}};
+pub(crate) use self::{
+    arrow_ipc::ArrowStream,
+    cell::cell_value,
+    csv::Csv,
+    json::{JsonTable, NdJson},
+};
 use crate::catalog::JSON_MARK;
 
 /// The name of an SQL type in results and schemas.
@@ -24,13 +29,19 @@ pub(crate) fn type_name(data_type: &DataType, json: bool) -> String {
         DataType::Date32 | DataType::Date64 => "date".to_owned(),
         DataType::Time32(_) | DataType::Time64(_) => "time".to_owned(),
         DataType::Interval(_) | DataType::Duration(_) => "interval".to_owned(),
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => "decimal".to_owned(),
-        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::ListView(_) | DataType::LargeListView(_) => {
-            "list".to_owned()
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+            "decimal".to_owned()
         }
+        DataType::List(_)
+        | DataType::LargeList(_)
+        | DataType::FixedSizeList(..)
+        | DataType::ListView(_)
+        | DataType::LargeListView(_) => "list".to_owned(),
         DataType::Struct(_) => "struct".to_owned(),
         DataType::Map(..) => "map".to_owned(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "binary".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "binary".to_owned()
+        }
         DataType::Null => "null".to_owned(),
         DataType::Dictionary(_, value) => type_name(value, json),
         other => other.to_string().to_lowercase(),

@@ -1,6 +1,6 @@
 //! `list_json(list)`: a list as JSON text, the text form of list columns.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringViewBuilder},
@@ -74,11 +74,12 @@ fn write_list(text: &mut String, items: &ArrayRef) -> Result<()> {
 }
 
 fn write_item(text: &mut String, items: &ArrayRef, at: usize) -> Result<()> {
-    // Writing to a String cannot fail.
     match items.data_type() {
-        DataType::Int64 => drop(write!(text, "{}", items.as_primitive::<Int64Type>().value(at))),
-        DataType::Float64 => text.push_str(&serde_json::Value::from(items.as_primitive::<Float64Type>().value(at)).to_string()),
-        DataType::Boolean => drop(write!(text, "{}", items.as_boolean().value(at))),
+        DataType::Int64 => text.push_str(&items.as_primitive::<Int64Type>().value(at).to_string()),
+        DataType::Float64 => {
+            text.push_str(&serde_json::Value::from(items.as_primitive::<Float64Type>().value(at)).to_string())
+        }
+        DataType::Boolean => text.push_str(if items.as_boolean().value(at) { "true" } else { "false" }),
         DataType::Utf8 => text.push_str(&serde_json::Value::from(items.as_string::<i32>().value(at)).to_string()),
         DataType::Utf8View => text.push_str(&serde_json::Value::from(items.as_string_view().value(at)).to_string()),
         DataType::List(_) => write_list(text, &items.as_list::<i32>().value(at))?,

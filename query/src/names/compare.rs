@@ -42,7 +42,8 @@ pub(super) fn exact(expr: &Expr, scope: &Scope<'_>) -> Option<Expr> {
         Comparison::Plain => None,
         Comparison::IntsAndFloats => Some(call("coalesce", siblings(&["#int", "#float"]))),
         Comparison::Text { ints, floats } => {
-            let suffixes: Vec<&str> = [(ints, "#int"), (floats, "#float")].iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect();
+            let suffixes: Vec<&str> =
+                [(ints, "#int"), (floats, "#float")].iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect();
             let mut parts = siblings(&suffixes);
             parts.push(if is_ordered(expr) { as_number(expr, &column) } else { as_text(expr, &column) });
             Some(if parts.len() == 1 { parts.remove(0) } else { call("coalesce", parts) })
@@ -73,7 +74,7 @@ fn compared(expr: &Expr, scope: &Scope<'_>) -> Option<(Named, Comparison)> {
     let Meaning::Column { relation, qualifier, name, .. } = scope.find(&path) else { return None };
     let Columns::Table(table, _) = &relation.columns else { return None };
     let how = table.comparison(&name);
-    (how != Comparison::Plain).then(|| (Named { qualifier, name, span: path.span }, how))
+    (how != Comparison::Plain).then_some((Named { qualifier, name, span: path.span }, how))
 }
 
 fn operand(expr: &Expr) -> Option<&Expr> {

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    LambdaFunction, ObjectName, OneOrManyWithParens, Query, SetExpr, Subscript, Value, VisitMut, VisitorMut,
+    AccessExpr, BinaryOperator, Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, LambdaFunction, ObjectName, OneOrManyWithParens, Query, SetExpr, Subscript, Value, VisitMut,
+    VisitorMut,
 };
 
 use super::{
@@ -196,7 +197,11 @@ fn with_rest(expr: &Expr, found: Expr, parts: usize, rest: usize) -> Expr {
             let taken = parts.saturating_sub(root_parts).min(access_chain.len());
             let left = access_chain[taken..].to_vec();
             debug_assert!(left.len() >= rest, "steps that are no names are never part of a column's name");
-            if left.is_empty() { found } else { Expr::CompoundFieldAccess { root: Box::new(found), access_chain: left } }
+            if left.is_empty() {
+                found
+            } else {
+                Expr::CompoundFieldAccess { root: Box::new(found), access_chain: left }
+            }
         }
         Expr::CompoundIdentifier(names) if parts < names.len() => {
             let left = names[parts..].iter().map(|name| AccessExpr::Dot(Expr::Identifier(name.clone()))).collect();

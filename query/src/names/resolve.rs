@@ -5,8 +5,8 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 use datafusion::{
     common::TableReference,
     sql::sqlparser::ast::{
-        Expr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByKind, Query, SetExpr, Spanned,
-        TableAlias, TableFactor, TableWithJoins,
+        Expr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByKind, Query, SetExpr,
+        Spanned, TableAlias, TableFactor, TableWithJoins,
     },
 };
 
@@ -150,7 +150,12 @@ impl Resolver<'_> {
     }
 
     /// Adds the relations of one FROM item, then resolves its join conditions with all of them in scope.
-    pub(super) fn from_item(&mut self, item: &mut TableWithJoins, scope: &mut Scope<'_>, ctes: &Ctes) -> Result<(), Error> {
+    pub(super) fn source(
+        &mut self,
+        item: &mut TableWithJoins,
+        scope: &mut Scope<'_>,
+        ctes: &Ctes,
+    ) -> Result<(), Error> {
         self.factor(&mut item.relation, scope, ctes)?;
         for Join { relation, join_operator, .. } in &mut item.joins {
             self.factor(relation, scope, ctes)?;
@@ -175,7 +180,8 @@ impl Resolver<'_> {
                 Ok(())
             }
             Some(JoinConstraint::Natural) => Err(Error::Invalid {
-                message: "NATURAL JOIN would join on every key two events share: name the columns with USING (…)".into(),
+                message: "NATURAL JOIN would join on every key two events share: name the columns with USING (…)"
+                    .into(),
                 position: None,
             }),
             _ => Ok(()),
@@ -199,7 +205,7 @@ impl Resolver<'_> {
                 scope.relations.push(derived(alias.as_ref(), output));
                 Ok(())
             }
-            TableFactor::NestedJoin { table_with_joins, alias: None } => self.from_item(table_with_joins, scope, ctes),
+            TableFactor::NestedJoin { table_with_joins, alias: None } => self.source(table_with_joins, scope, ctes),
             TableFactor::UNNEST { array_exprs, alias, .. } => {
                 for expr in array_exprs {
                     self.expr(expr, scope, ctes)?;
@@ -219,7 +225,8 @@ impl Resolver<'_> {
         ctes: &Ctes,
     ) -> Result<(), Error> {
         let span = name.span();
-        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(|part| part.value.clone()).collect();
+        let parts: Vec<String> =
+            name.0.iter().filter_map(|part| part.as_ident()).map(|part| part.value.clone()).collect();
         if let [only] = parts.as_slice()
             && let Some(output) = ctes.get(only)
         {
@@ -229,7 +236,12 @@ impl Resolver<'_> {
             };
             let alias = alias.as_ref().map_or_else(|| only.clone(), |alias| alias.name.value.clone());
             *name = ObjectName::from(vec![quoted(only, span)]);
-            scope.relations.push(Relation { alias, path: Vec::new(), columns: Columns::Output(output), using: Vec::new() });
+            scope.relations.push(Relation {
+                alias,
+                path: Vec::new(),
+                columns: Columns::Output(output),
+                using: Vec::new(),
+            });
             return Ok(());
         }
         if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
@@ -256,7 +268,12 @@ impl Resolver<'_> {
         let needs = Rc::new(RefCell::new(Needs::default()));
         self.references.push((TableReference::partial(schema.as_str(), own), Arc::clone(&table), Rc::clone(&needs)));
         let path = if hidden { Vec::new() } else { path.to_vec() };
-        scope.relations.push(Relation { alias: called, path, columns: Columns::Table(table, needs), using: Vec::new() });
+        scope.relations.push(Relation {
+            alias: called,
+            path,
+            columns: Columns::Table(table, needs),
+            using: Vec::new(),
+        });
         Ok(())
     }
 }
@@ -264,8 +281,20 @@ impl Resolver<'_> {
 fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     use JoinOperator as J;
     match operator {
-        J::Join(on) | J::Inner(on) | J::Left(on) | J::LeftOuter(on) | J::Right(on) | J::RightOuter(on) | J::FullOuter(on)
-        | J::CrossJoin(on) | J::Semi(on) | J::LeftSemi(on) | J::RightSemi(on) | J::Anti(on) | J::LeftAnti(on) | J::RightAnti(on)
+        J::Join(on)
+        | J::Inner(on)
+        | J::Left(on)
+        | J::LeftOuter(on)
+        | J::Right(on)
+        | J::RightOuter(on)
+        | J::FullOuter(on)
+        | J::CrossJoin(on)
+        | J::Semi(on)
+        | J::LeftSemi(on)
+        | J::RightSemi(on)
+        | J::Anti(on)
+        | J::LeftAnti(on)
+        | J::RightAnti(on)
         | J::StraightJoin(on) => Some(on),
         _ => None,
     }
@@ -286,12 +315,7 @@ fn refuse_side_clauses(query: &Query) -> Result<(), Error> {
 }
 
 fn named(name: &str) -> TableAlias {
-    TableAlias {
-        explicit: true,
-        name: Ident::with_quote('"', name),
-        columns: Vec::new(),
-        at: None,
-    }
+    TableAlias { explicit: true, name: Ident::with_quote('"', name), columns: Vec::new(), at: None }
 }
 
 fn derived(alias: Option<&TableAlias>, output: Output) -> Relation {

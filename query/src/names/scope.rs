@@ -94,7 +94,12 @@ pub(super) struct Path {
 /// What a path means.
 pub(super) enum Meaning<'s> {
     /// A column, with the alias of its relation if the path names it, and how many parts the name takes.
-    Column { relation: &'s Relation, qualifier: Option<String>, name: String, parts: usize },
+    Column {
+        relation: &'s Relation,
+        qualifier: Option<String>,
+        name: String,
+        parts: usize,
+    },
     /// Something the planner knows.
     Left,
     Unknown,

@@ -25,7 +25,7 @@ impl Resolver<'_> {
         }
         let mut scope = Scope { outer, ..Scope::default() };
         for item in &mut select.from {
-            self.from_item(item, &mut scope, ctes)?;
+            self.source(item, &mut scope, ctes)?;
         }
         super::star::expand_prefixes(select, &scope);
         super::star::mark(select, &scope);
@@ -104,9 +104,13 @@ fn part_names(items: &mut [SelectItem], scope: &Scope<'_>) {
         };
         if taken.insert(name.clone()) {
             // The planner knows it by its full name too.
-            taken.extend(scope.relations.iter().map(|relation| format!("{}.{name}", relation.alias)).filter(|full| {
-                spelled == name || spelled == *full
-            }));
+            taken.extend(
+                scope
+                    .relations
+                    .iter()
+                    .map(|relation| format!("{}.{name}", relation.alias))
+                    .filter(|full| spelled == name || spelled == *full),
+            );
         } else {
             let name = if taken.contains(&spelled) { unused(&spelled, &taken) } else { spelled };
             taken.insert(name.clone());
@@ -152,7 +156,9 @@ fn star_output(item: &SelectItem, scope: &Scope<'_>, output: &mut Output) {
         _ => return,
     };
     let excluded = super::star::excluded(options);
-    for relation in scope.relations.iter().filter(|relation| qualifier.as_ref().is_none_or(|name| *name == relation.alias)) {
+    for relation in
+        scope.relations.iter().filter(|relation| qualifier.as_ref().is_none_or(|name| *name == relation.alias))
+    {
         let names = match &relation.columns {
             Columns::Table(table, _) => table.listed(),
             Columns::Output(inner) => {
@@ -160,7 +166,9 @@ fn star_output(item: &SelectItem, scope: &Scope<'_>, output: &mut Output) {
                 inner.names.clone()
             }
         };
-        output.names.extend(names.into_iter().filter(|name| !excluded.contains(name) && !relation.using.contains(name)));
+        output
+            .names
+            .extend(names.into_iter().filter(|name| !excluded.contains(name) && !relation.using.contains(name)));
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use datafusion::sql::sqlparser::{
     ast::{
-        ExceptSelectItem, ExcludeSelectItem, Ident, ObjectName, Select, SelectItem, SelectItemQualifiedWildcardKind, Spanned,
-        WildcardAdditionalOptions,
+        ExceptSelectItem, ExcludeSelectItem, Ident, ObjectName, Select, SelectItem, SelectItemQualifiedWildcardKind,
+        Spanned, WildcardAdditionalOptions,
     },
     tokenizer::Span,
 };
@@ -31,7 +31,8 @@ pub(super) fn expand_prefixes(select: &mut Select, scope: &Scope<'_>) {
             Columns::Table(table, _) => Some(table),
             Columns::Output(_) => None,
         });
-        let names: Vec<String> = tables.flat_map(|table| table.listed()).filter(|name| name.starts_with(&prefix)).collect();
+        let names: Vec<String> =
+            tables.flat_map(|table| table.listed()).filter(|name| name.starts_with(&prefix)).collect();
         if names.is_empty() {
             items.push(item);
         } else {

@@ -2,7 +2,8 @@
 //! `sample_rate` times. They are ordinary sums over `coalesce(sample_rate, 1)`, so they take FILTER and OVER like any other.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, Value, helpers::attached_token::AttachedToken,
+    BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, Value,
+    helpers::attached_token::AttachedToken,
 };
 
 use super::{
@@ -23,7 +24,9 @@ pub(super) fn check_filter(function: &mut Function, scope: &Scope<'_>) -> Result
     let name = function.name.to_string().to_lowercase();
     let known = matches!(name.as_str(), "weighted_count" | "weighted_sum" | "weighted_avg");
     let takes_one = name != "weighted_count";
-    if known && (arguments(function).is_none() || (takes_one && arguments(function).is_some_and(|args| args.len() != 1))) {
+    if known
+        && (arguments(function).is_none() || (takes_one && arguments(function).is_some_and(|args| args.len() != 1)))
+    {
         let position = Position::of(function.name.span().start);
         let message = format!("{name} takes one value: {name}(duration_ms)");
         return Err(Error::Invalid { message, position });
@@ -68,9 +71,7 @@ fn arguments(function: &Function) -> Option<Vec<Expr>> {
 
 fn weight(scope: &Scope<'_>) -> Expr {
     match scope.find(&path(WEIGHT)) {
-        Meaning::Column { .. } => {
-            call("coalesce", vec![column(None, WEIGHT, path(WEIGHT).span), number("1.0")])
-        }
+        Meaning::Column { .. } => call("coalesce", vec![column(None, WEIGHT, path(WEIGHT).span), number("1.0")]),
         _ => number("1.0"),
     }
 }

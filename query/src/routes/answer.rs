@@ -167,7 +167,9 @@ pub(super) async fn respond(format: Format, rows: Answer, headers: &HeaderMap, b
         }
     }
     if !body.ended && format == Format::Arrow {
-        let message = format!("the result is larger than {bytes_max} bytes: lower `limit`, or ask for NDJSON or CSV, which stream");
+        let message = format!(
+            "the result is larger than {bytes_max} bytes: lower `limit`, or ask for NDJSON or CSV, which stream"
+        );
         return refuse(&Error::Request { message }, headers);
     }
     let stats = body.ended.then(|| json!(body.rows.stats()).to_string());

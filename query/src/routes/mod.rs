@@ -31,7 +31,11 @@ pub fn routes(engine: Engine) -> Router {
         .with_state(engine)
 }
 
-async fn get_event(State(engine): State<Engine>, Path((dataset, id)): Path<(String, String)>, headers: HeaderMap) -> Response {
+async fn get_event(
+    State(engine): State<Engine>,
+    Path((dataset, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
     match engine.event(&dataset, &id).await {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(error) => refuse(&error, &headers),

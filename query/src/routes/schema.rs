@@ -43,7 +43,11 @@ pub(super) async fn get_datasets(State(engine): State<Engine>) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(json!({"datasets": datasets}))).into_response()
 }
 
-pub(super) async fn get_columns(State(engine): State<Engine>, Path(dataset): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn get_columns(
+    State(engine): State<Engine>,
+    Path(dataset): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     match engine.columns(&dataset) {
         Ok(columns) => Json(json!({"columns": columns})).into_response(),
         Err(error) => refuse(&error, &headers),
@@ -90,8 +94,6 @@ async fn values(engine: &Engine, dataset: &str, parameters: &ValuesParameters) -
         conditions.join(" AND ")
     );
     let batches = engine.rows(&sql, None).await?;
-    let row = |batch: &arrow::array::RecordBatch, row: usize| {
-        json!({"value": cell_value(batch.column(0), row), "count": cell_value(batch.column(1), row)})
-    };
+    let row = |batch: &arrow::array::RecordBatch, row: usize| json!({"value": cell_value(batch.column(0), row), "count": cell_value(batch.column(1), row)});
     Ok(batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |at| row(batch, at))).collect())
 }

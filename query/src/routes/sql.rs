@@ -46,12 +46,12 @@ pub(super) async fn post_sql(State(engine): State<Engine>, headers: HeaderMap, b
 
 async fn read(engine: &Engine, body: Body) -> Result<SqlRequest, Error> {
     let limit = engine.inner.config.sql_bytes_max.saturating_mul(2).saturating_add(ENVELOPE_BYTES);
-    let whole = Limited::new(body, limit).collect().await.map_err(|_| Error::Request {
-        message: format!("the body broke off or is longer than {limit} bytes"),
-    })?;
-    let body: SqlBody = serde_json::from_slice(&whole.to_bytes()).map_err(|error| Error::Request {
-        message: format!("the body is not {{\"sql\": \"…\"}}: {error}"),
-    })?;
+    let whole = Limited::new(body, limit)
+        .collect()
+        .await
+        .map_err(|_| Error::Request { message: format!("the body broke off or is longer than {limit} bytes") })?;
+    let body: SqlBody = serde_json::from_slice(&whole.to_bytes())
+        .map_err(|error| Error::Request { message: format!("the body is not {{\"sql\": \"…\"}}: {error}") })?;
     Ok(SqlRequest { sql: body.sql, dataset: body.dataset, timeout_ms: body.timeout_ms, limit: body.limit })
 }
 

@@ -81,7 +81,10 @@ impl Accumulator {
         let totals = scan
             .metrics
             .iter()
-            .map(|metric| Totals { minutes: Vec::new(), slices: metric.slices.iter().map(|_| HashMap::new()).collect() })
+            .map(|metric| Totals {
+                minutes: Vec::new(),
+                slices: metric.slices.iter().map(|_| HashMap::new()).collect(),
+            })
             .collect();
         Self { scan, first_minute, minutes, totals }
     }
@@ -102,7 +105,8 @@ impl Accumulator {
                 let Some(sums) = counted.sums(row, events.weights.value(row)) else { continue };
                 totals.minutes[place as usize].add(&sums);
                 for (slice, values) in totals.slices.iter_mut().zip(&counted.slices) {
-                    if let Some(minutes) = values.is_valid(row).then(|| minutes_of(slice, values.value(row))).flatten() {
+                    if let Some(minutes) = values.is_valid(row).then(|| minutes_of(slice, values.value(row))).flatten()
+                    {
                         minutes.entry(place).or_default().add(&sums);
                     }
                 }
@@ -157,7 +161,13 @@ fn slice_series(
         values.into_iter().map(|(value, minutes)| (rows(&minutes), value, minutes)).collect();
     values.sort_by(|(a_rows, a, _), (b_rows, b, _)| b_rows.cmp(a_rows).then_with(|| a.cmp(b)));
     if values.len() > values_max {
-        tracing::warn!(metric = metric.name, column, values = values.len(), values_max, "slice values beyond the limit are left out");
+        tracing::warn!(
+            metric = metric.name,
+            column,
+            values = values.len(),
+            values_max,
+            "slice values beyond the limit are left out"
+        );
         values.truncate(values_max);
     }
     let series = |(_, value, minutes): (u64, String, Sparse)| {
@@ -211,7 +221,9 @@ struct Counted {
 impl Counted {
     fn new(batch: &RecordBatch, metric: &MetricColumns) -> Result<Self> {
         let condition = |at: usize| batch.column(at).as_boolean().clone();
-        let text = |column: &ArrayRef| -> Result<StringViewArray> { Ok(cast(column, &DataType::Utf8View)?.as_string_view().clone()) };
+        let text = |column: &ArrayRef| -> Result<StringViewArray> {
+            Ok(cast(column, &DataType::Utf8View)?.as_string_view().clone())
+        };
         Ok(Self {
             numerator: metric.numerator.map(condition),
             denominator: metric.denominator.map(|at| at.map(condition)),

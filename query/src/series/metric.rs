@@ -45,8 +45,7 @@ impl Scan {
             kept.push(any_condition(metric));
             parts.push(columns_of(metric, &mut columns));
         }
-        let mut conditions =
-            vec![format!("time >= {}", literal(range.from)), format!("time < {}", literal(range.to))];
+        let mut conditions = vec![format!("time >= {}", literal(range.from)), format!("time < {}", literal(range.to))];
         // Rows no metric counts need not leave the scan; with many metrics the test costs more than it saves.
         if let [Some(only)] = kept.as_slice() {
             conditions.push(format!("({only})"));
@@ -139,7 +138,8 @@ fn literal(at: Timestamp) -> String {
 
 /// Every part of a metric that is SQL, by its name in the file.
 fn parts(metric: &MetricQuery) -> Vec<(&'static str, String)> {
-    let mut parts: Vec<(&'static str, String)> = metric.filter.iter().map(|filter| ("filter", filter.clone())).collect();
+    let mut parts: Vec<(&'static str, String)> =
+        metric.filter.iter().map(|filter| ("filter", filter.clone())).collect();
     match &metric.measure {
         Measure::Sum { value } | Measure::Latency { value, .. } => parts.push(("value", value.clone())),
         Measure::Ratio { denominator } => parts.push(("denominator", denominator.clone())),
@@ -168,7 +168,9 @@ pub(super) fn checks(metric: &MetricQuery) -> Vec<(&'static str, String, String)
             (part, text, sql)
         })
         .collect();
-    checks.extend(metric.slices.iter().map(|name| ("slice", name.clone(), format!("SELECT {} FROM events LIMIT 0", slice(name)))));
+    checks.extend(
+        metric.slices.iter().map(|name| ("slice", name.clone(), format!("SELECT {} FROM events LIMIT 0", slice(name)))),
+    );
     checks
 }
 

@@ -1,23 +1,27 @@
 //! The Parquet files of a snapshot as scan input.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
+    sync::Arc,
+};
 
 use arrow::datatypes::{Fields, Schema};
 use datafusion::{
     catalog::Session,
-    common::{ColumnStatistics, DataFusionError, Result, ScalarValue, Statistics, internal_datafusion_err, stats::Precision},
+    common::{
+        ColumnStatistics, DataFusionError, Result, ScalarValue, Statistics, internal_datafusion_err, stats::Precision,
+    },
     datasource::{
         listing::PartitionedFile,
-        physical_plan::{
-            FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory,
-        },
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory},
         source::DataSourceExec,
         table_schema::TableSchema,
     },
     execution::object_store::ObjectStoreUrl,
     physical_plan::ExecutionPlan,
 };
-use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, local::LocalFileSystem, path::Path as ObjectPath};
 use store::DataFile;
 
 use super::{DAY, EventTable, rest::RestAdapterFactory};
@@ -29,13 +33,12 @@ pub(super) fn scan(
     projection: Option<&Vec<usize>>,
     limit: Option<usize>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let (partition, columns): (Vec<_>, Vec<_>) = table.schema.fields().iter().cloned().partition(|field| field.name() == DAY);
+    let (partition, columns): (Vec<_>, Vec<_>) =
+        table.schema.fields().iter().cloned().partition(|field| field.name() == DAY);
     let has_day = !partition.is_empty();
-    let table_schema = TableSchema::builder(Arc::new(Schema::new(columns)))
-        .with_table_partition_cols(Fields::from(partition))
-        .build();
-    let url = ObjectStoreUrl::local_filesystem();
-    let objects = session.runtime_env().object_store(&url)?;
+    let table_schema =
+        TableSchema::builder(Arc::new(Schema::new(columns))).with_table_partition_cols(Fields::from(partition)).build();
+    let (url, objects) = objects(session, &table.snapshot.root)?;
     let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
     let source = ParquetSource::new(table_schema)
         .with_table_parquet_options(session.table_options().parquet.clone())
@@ -83,7 +86,11 @@ fn total(table: &EventTable, files: &[Arc<DataFile>]) -> Statistics {
     let rows = files.iter().map(|file| file.rows).sum();
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();
     let columns = table.schema.fields().iter().map(|field| {
-        if field.name() == "time" { time_range(files.iter().map(AsRef::as_ref)) } else { ColumnStatistics::new_unknown() }
+        if field.name() == "time" {
+            time_range(files.iter().map(AsRef::as_ref))
+        } else {
+            ColumnStatistics::new_unknown()
+        }
     });
     Statistics {
         num_rows: exact(rows),
@@ -110,7 +117,26 @@ fn time_range<'a>(files: impl Iterator<Item = &'a DataFile> + Clone) -> ColumnSt
     }
 }
 
+/// The folder of all tables as an object store, so that paths in plans begin with the dataset's folder and tell nothing of the machine.
+fn objects(session: &dyn Session, root: &Path) -> Result<(ObjectStoreUrl, Arc<dyn ObjectStore>)> {
+    let tables = root.parent().unwrap_or(root);
+    let mut hasher = DefaultHasher::new();
+    tables.hash(&mut hasher);
+    let url = ObjectStoreUrl::parse(format!("yellowline://tables-{:x}", hasher.finish()))?;
+    let runtime = session.runtime_env();
+    if let Ok(known) = runtime.object_store(&url) {
+        return Ok((url, known));
+    }
+    let objects =
+        LocalFileSystem::new_with_prefix(tables).map_err(|error| DataFusionError::ObjectStore(Box::new(error)))?;
+    let objects: Arc<dyn ObjectStore> = Arc::new(objects);
+    runtime.register_object_store(url.as_ref(), Arc::clone(&objects));
+    Ok((url, objects))
+}
+
+/// A file's place below the folder of all tables; its name is taken as it is, not as a URL.
 fn location(root: &Path, file: &str) -> Result<ObjectPath> {
-    let full = std::path::absolute(root.join(file)).map_err(DataFusionError::IoError)?;
-    ObjectPath::from_absolute_path(&full).map_err(|error| internal_datafusion_err!("the file {file} has no usable path: {error}"))
+    let folder = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    ObjectPath::parse(format!("{folder}/{file}"))
+        .map_err(|error| internal_datafusion_err!("the file {file} has no usable path: {error}"))
 }

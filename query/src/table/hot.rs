@@ -29,7 +29,8 @@ pub(super) fn scan(
     let projected = project_schema(schema, projection)?;
     let mut adapter = Adapter { schema: Arc::clone(&projected), rest, nulls: HashMap::new() };
     let batches = hot.iter().map(|hot| adapter.adapt(&hot.batch)).collect::<Result<Vec<_>>>()?;
-    let partitions: Vec<Vec<RecordBatch>> = batches.chunks(BATCHES_PER_PARTITION).map(<[RecordBatch]>::to_vec).collect();
+    let partitions: Vec<Vec<RecordBatch>> =
+        batches.chunks(BATCHES_PER_PARTITION).map(<[RecordBatch]>::to_vec).collect();
     let source = MemorySourceConfig::try_new(&partitions, projected, None)?.with_limit(limit);
     Ok(DataSourceExec::from_data_source(source))
 }

@@ -74,7 +74,11 @@ impl Ranges {
     fn values(&self, column: &Column, of: impl Fn(&Range) -> Timestamp) -> Option<ArrayRef> {
         match column.name.as_str() {
             "time" => Some(Arc::new(
-                self.0.iter().map(|range| Some(of(range).0)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"),
+                self.0
+                    .iter()
+                    .map(|range| Some(of(range).0))
+                    .collect::<TimestampMicrosecondArray>()
+                    .with_timezone("UTC"),
             )),
             DAY => {
                 let day = |range| i32::try_from(of(range).0.div_euclid(MICROS_PER_DAY)).ok();

@@ -6,8 +6,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
-        StringViewArray, StringViewBuilder,
+        Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, RecordBatch,
+        StringBuilder, StringViewArray, StringViewBuilder,
     },
     compute::cast,
     datatypes::{DataType, Field, Schema, SchemaRef},
@@ -37,7 +37,8 @@ pub(super) struct Fallback {
 
 impl Fallback {
     pub(super) fn new(schema: &store::Schema, table: &Schema) -> Self {
-        let wanted: std::collections::HashSet<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
+        let wanted: std::collections::HashSet<&str> =
+            table.fields().iter().map(|field| field.name().as_str()).collect();
         let mut columns = HashMap::new();
         for column in &schema.columns {
             for variant in column.variants.iter().filter(|variant| wanted.contains(variant.physical.as_str())) {
@@ -176,7 +177,9 @@ fn values(texts: &StringViewArray, key: &str, kind: Kind) -> ArrayRef {
         }
         Kind::Json => {
             let mut found_texts = StringViewBuilder::with_capacity(texts.len());
-            let json = |value: &RawValue| (value.get().starts_with('[') && list_kind(value).is_none()).then(|| value.get().to_owned());
+            let json = |value: &RawValue| {
+                (value.get().starts_with('[') && list_kind(value).is_none()).then(|| value.get().to_owned())
+            };
             found.for_each(|value| found_texts.append_option(value.and_then(json)));
             Arc::new(found_texts.finish())
         }
@@ -215,7 +218,8 @@ fn list_kind(value: &RawValue) -> Option<Kind> {
 }
 
 fn lists<'a>(found: impl Iterator<Item = Option<&'a RawValue>>, kind: Kind) -> ArrayRef {
-    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(Arc::new(Field::new("element", DataType::Utf8, true)));
+    let mut lists =
+        ListBuilder::new(StringBuilder::new()).with_field(Arc::new(Field::new("element", DataType::Utf8, true)));
     for value in found {
         let items: Option<Vec<Value>> = value.and_then(|value| serde_json::from_str(value.get()).ok());
         for item in items.iter().flatten() {
@@ -245,7 +249,14 @@ mod tests {
             Some(r#"{"c":1}"#),
             None,
         ]);
-        assert_eq!(values(&texts, "a.b", Kind::Int).as_primitive::<arrow::datatypes::Int64Type>().iter().flatten().sum::<i64>(), 1);
+        assert_eq!(
+            values(&texts, "a.b", Kind::Int)
+                .as_primitive::<arrow::datatypes::Int64Type>()
+                .iter()
+                .flatten()
+                .sum::<i64>(),
+            1
+        );
         assert_eq!(values(&texts, "a.b", Kind::Float).null_count(), 4);
         assert_eq!(values(&texts, "a.b", Kind::Text).as_string_view().value(2), "x");
     }

@@ -40,7 +40,8 @@ impl House {
     pub(crate) async fn with(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(HandClock(AtomicI64::new(Timestamp::parse_rfc3339(NOW).unwrap().0)));
-        let store_config = store::Config { folder: folder.path().to_owned(), flush_interval_s: 86_400, ..store::Config::default() };
+        let store_config =
+            store::Config { folder: folder.path().to_owned(), flush_interval_s: 86_400, ..store::Config::default() };
         let store = Store::open(store_config, clock.clone()).await.unwrap();
         let engine = Engine::new(config, store.clone(), clock).unwrap();
         Self { store, engine, _folder: folder }

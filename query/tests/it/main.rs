@@ -1,4 +1,10 @@
 //! The query stage on a real store, through its public API only.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+mod bounds;
+mod hot_cold;
 mod house;
+mod http;
+mod plans;
+mod series;
 mod slt;

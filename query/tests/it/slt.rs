@@ -27,7 +27,8 @@ fn parse(text: &str) -> Vec<(usize, Record)> {
         if head.is_empty() || head.starts_with('#') {
             continue;
         }
-        let body: Vec<String> = lines[at..].iter().take_while(|line| !line.trim().is_empty()).map(|line| (*line).to_owned()).collect();
+        let body: Vec<String> =
+            lines[at..].iter().take_while(|line| !line.trim().is_empty()).map(|line| (*line).to_owned()).collect();
         at += body.len();
         let split = body.iter().position(|line| line == "----");
         let sql = || body[..split.unwrap_or(body.len())].join("\n");
@@ -57,13 +58,18 @@ async fn run(file: &Path, flush_always: bool) -> Vec<String> {
         match record {
             Record::Events { dataset, lines } => drop(house.send(&dataset, &lines).await),
             Record::Own { dataset, lines } => {
-                let values: Vec<serde_json::Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+                let values: Vec<serde_json::Value> =
+                    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
                 house.own(&dataset, &values).await;
             }
             Record::Flush => house.store.flush().await.unwrap(),
             Record::Query { sql, rows } => match house.rows(&sql).await {
                 Ok(found) if found == rows => {}
-                Ok(found) => wrong.push(format!("{place}\n{sql}\n---- expected\n{}\n---- found\n{}", rows.join("\n"), found.join("\n"))),
+                Ok(found) => wrong.push(format!(
+                    "{place}\n{sql}\n---- expected\n{}\n---- found\n{}",
+                    rows.join("\n"),
+                    found.join("\n")
+                )),
                 Err(error) => wrong.push(format!("{place}\n{sql}\n---- {}: {error} {error:?}", error.code())),
             },
             Record::Error { code, sql, text } => match house.rows(&sql).await {
@@ -81,7 +87,7 @@ async fn sql_logic_tests_hold_hot_and_flushed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 3);
+    assert!(files.len() >= 6);
     let mut wrong = Vec::new();
     for file in files {
         wrong.extend(run(&file, false).await);

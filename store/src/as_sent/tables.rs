@@ -449,3 +449,47 @@ fn files_are_split_by_day_and_described() {
     assert_eq!((batch.num_columns(), batch.num_rows()), (1, 1));
     dataset.check();
 }
+
+/// What a file says about one column: bloom filter, dictionary, encodings.
+fn column_layout(bytes: &[u8], name: &str) -> (bool, bool, Vec<parquet::basic::Encoding>) {
+    use parquet::file::reader::FileReader as _;
+    let file = bytes::Bytes::copy_from_slice(bytes);
+    let reader = parquet::file::serialized_reader::SerializedFileReader::new(file).unwrap();
+    let group = reader.metadata().row_group(0);
+    let column = group.columns().iter().find(|column| column.column_path().parts()[0] == name).unwrap();
+    let encodings = column.encodings().collect();
+    (column.bloom_filter_offset().is_some(), column.dictionary_page_offset().is_some(), encodings)
+}
+
+#[test]
+fn near_unique_ids_get_bloom_filters_and_repeating_values_dictionaries() {
+    use parquet::basic::Encoding;
+    let mut dataset = Dataset::new();
+    for number in 0..1_000_u32 {
+        let trace = format!("{:08x}", number.wrapping_mul(2_654_435_761));
+        let sql = format!("SELECT {number} -- {}", "x".repeat(80));
+        dataset.store(&[&format!(
+            r#"{{"trace_id":"{trace}","user":{{"id":"u{}"}},"route":"/pay","ms":{}.5,"n":{number},"sql":"{sql}","x":[{number}]}}"#,
+            number % 100,
+            number.wrapping_mul(2_654_435_761),
+        )]);
+    }
+    let frozen = dataset.memtable.freeze();
+    let options = crate::parquet::ParquetOptions::default();
+    let files = crate::parquet::encode(&frozen, &dataset.catalog, &options, &mut |_day| Ok(Vec::new())).unwrap();
+    let layout = |name| column_layout(&files[0].1, name);
+    for (name, has_bloom, has_dictionary, encoding) in [
+        ("event_id", true, false, Encoding::DELTA_BYTE_ARRAY),
+        ("trace_id", true, false, Encoding::DELTA_BYTE_ARRAY),
+        ("user.id", false, true, Encoding::RLE_DICTIONARY),
+        ("route", false, true, Encoding::RLE_DICTIONARY),
+        ("ms", false, false, Encoding::PLAIN),
+        ("n", false, false, Encoding::DELTA_BINARY_PACKED),
+        ("time", false, false, Encoding::DELTA_BINARY_PACKED),
+    ] {
+        let (bloom, dictionary, encodings) = layout(name);
+        assert_eq!((bloom, dictionary), (has_bloom, has_dictionary), "{name}");
+        assert!(encodings.contains(&encoding), "{name}: {encodings:?}");
+    }
+    assert!(!layout("sql").0);
+}

@@ -20,7 +20,7 @@ export function ChangeList({ changes, suspects, zone, onSelect }: Props) {
         <p className="muted">
           One line from CI or a flag system draws one:{' '}
           <code>
-            {`curl ${window.location.origin}/api/v1/changes -d '{"kind":"deploy","title":"web 2026.47.2"}'`}
+            {`curl ${window.location.origin}/api/v1/changes -H 'content-type: application/json' -d '{"kind":"deploy","title":"web 2026.47.2"}'`}
           </code>
         </p>
       </div>

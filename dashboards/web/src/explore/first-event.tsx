@@ -19,7 +19,7 @@ export function FirstEvent() {
     told.current = true
     say(`First event in ${arrived.name}`)
   }, [arrived])
-  const line = `curl ${window.location.origin}/api/v1/events/shop -d '{"route": "/checkout/pay", "status": 200, "service.name": "web", "duration_ms": 184.2}'`
+  const line = `curl ${window.location.origin}/api/v1/events/shop -H 'content-type: application/json' -d '{"route": "/checkout/pay", "status": 200, "service.name": "web", "duration_ms": 184.2}'`
   const copy = async () =>
     (await copyText(line)) ? say('Copied') : say('The browser did not allow copying', 'danger')
   return (

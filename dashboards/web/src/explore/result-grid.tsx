@@ -19,6 +19,8 @@ const CellMenu = lazy(async () => ({ default: (await import('./cell-menu')).Cell
 
 const ROW_PX = 29
 const HEAD_PX = 32
+/** Room for a scroll bar below a short result. */
+const SCROLLBAR_PX = 16
 
 /** What the page asks of the grid. */
 export interface GridHandle {
@@ -119,6 +121,7 @@ export function ResultGrid(props: Props) {
       <div
         ref={scroller}
         className="grid"
+        style={{ maxHeight: HEAD_PX + result.rows * ROW_PX + SCROLLBAR_PX }}
         role="grid"
         tabIndex={0}
         aria-label="Result"

@@ -4,6 +4,7 @@ import { lazy, Suspense, useState } from 'react'
 import { endSilence, silencesQuery, verdictOf, type Alert } from '../api/alerts'
 import { useShortcuts } from '../app/shortcuts'
 import { SafeLink } from '../changes/change-detail'
+import { lookOf } from '../charts/kinds'
 import { Button } from '../controls/button'
 import { say } from '../controls/toast'
 import { formatDayMinute, zoneName, type Zone } from '../time/format'
@@ -101,7 +102,7 @@ function Sentence({ alert, onSuspect }: { alert: Alert; onSuspect: (changeId: st
           return (
             <a
               key={index}
-              className="suspect-link"
+              className={`suspect-link is-${kindName(alert, change)}`}
               href={`#change-${change}`}
               onClick={(event) => {
                 event.preventDefault()
@@ -120,6 +121,12 @@ function Sentence({ alert, onSuspect }: { alert: Alert; onSuspect: (changeId: st
       })}
     </p>
   )
+}
+
+/** The look of a named change: activations are yellow, others have the colour of their line. */
+function kindName(alert: Alert, id: string): string {
+  const suspect = alert.suspects.find((one) => one.change.id === id)
+  return lookOf(suspect?.change.kind ?? 'experiment').name
 }
 
 function SilenceButton({ alert, zone, onOpen }: { alert: Alert; zone: Zone; onOpen: () => void }) {
