@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     /// Bytes of unflushed events of each dataset, and of all.
     memory: Mutex<HashMap<DatasetName, u64>>,
     memory_bytes: AtomicU64,
+    /// Replayed records are not known to be durable yet: see [`crate::writer::Tail`].
+    pub(crate) tail_is_pending: AtomicBool,
     closing: AtomicBool,
     /// Freed, with everything else, when the last thread is gone.
     _lock: Box<dyn DiskLock>,
@@ -88,6 +90,7 @@ impl Shared {
             metrics: Metrics::default(),
             memory: Mutex::new(HashMap::new()),
             memory_bytes: AtomicU64::new(0),
+            tail_is_pending: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             _lock: lock,
         }

@@ -174,7 +174,9 @@ impl Node {
         let padding: String = (0..self.dice.roll(20)).map(|_| format!("{:016x}", self.dice.roll(u64::MAX))).collect();
         let mut events: Vec<String> = numbers
             .iter()
-            .map(|n| if has_ids { format!(r#"{{"id":"e{n}","n":{n},"p":"{padding}"}}"#) } else { format!(r#"{{"n":{n}}}"#) })
+            .map(|n| {
+                if has_ids { format!(r#"{{"id":"e{n}","n":{n},"p":"{padding}"}}"#) } else { format!(r#"{{"n":{n}}}"#) }
+            })
             .collect();
         if self.dice.roll(5) == 0 {
             events.push("{broken".to_owned());
@@ -216,14 +218,23 @@ impl Node {
                 assert_eq!(seen.get(n), Some(&1), "acknowledged event {n} of {name}\n{}", story());
             }
             for (n, times) in seen {
-                assert!(times == 1 && self.sent[index].contains(&n), "event {n} of {name} is there {times} times\n{}", story());
+                assert!(
+                    times == 1 && self.sent[index].contains(&n),
+                    "event {n} of {name} is there {times} times\n{}",
+                    story()
+                );
             }
         }
         let counts = store.ingest_counts();
         let stored: u64 = counts.iter().map(|count| count.stored).sum();
         let duplicates: u64 = counts.iter().map(|count| count.duplicates).sum();
         assert_eq!(stored, there, "the accounts say what is there\n{}", story());
-        assert!(duplicates >= self.duplicates, "{duplicates} of {} duplicates are counted\n{}", self.duplicates, story());
+        assert!(
+            duplicates >= self.duplicates,
+            "{duplicates} of {} duplicates are counted\n{}",
+            self.duplicates,
+            story()
+        );
     }
 }
 
