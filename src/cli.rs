@@ -55,20 +55,10 @@ pub(crate) struct ConfigOptions {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerOptions {
     /// Address of the server.
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7300",
-        env = "YELLOWLINE_URL"
-    )]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7300", env = "YELLOWLINE_URL")]
     pub(crate) server: String,
     /// API key, if the server asks for one.
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "YELLOWLINE_KEY",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "KEY", env = "YELLOWLINE_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
 }
 

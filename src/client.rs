@@ -24,13 +24,8 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(options: &ServerOptions) -> anyhow::Result<Self> {
-        let http =
-            alerter::notify::transport::http_client(TIMEOUT).context("could not set up the HTTP client")?;
-        Ok(Self {
-            http,
-            base: options.server.trim_end_matches('/').to_owned(),
-            key: options.key.clone(),
-        })
+        let http = alerter::notify::transport::http_client(TIMEOUT).context("could not set up the HTTP client")?;
+        Ok(Self { http, base: options.server.trim_end_matches('/').to_owned(), key: options.key.clone() })
     }
 
     /// A POST to a path under `/api/v1`.
@@ -44,12 +39,10 @@ impl Client {
 
     /// Sends a request; an error answer becomes its own sentence.
     pub(crate) async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        let response = request.send().await.with_context(|| {
-            format!(
-                "no server answers at {}: start one, or name it with --server",
-                self.base
-            )
-        })?;
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("no server answers at {}: start one, or name it with --server", self.base))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -57,11 +50,7 @@ impl Client {
         let text = response.text().await.unwrap_or_default();
         let body: Value = serde_json::from_str(&text).unwrap_or_default();
         match body["error"]["message"].as_str() {
-            Some(message) => bail!(
-                "{} ({})",
-                message,
-                body["error"]["code"].as_str().unwrap_or("error")
-            ),
+            Some(message) => bail!("{} ({})", message, body["error"]["code"].as_str().unwrap_or("error")),
             None => bail!("the server answered {status}"),
         }
     }
@@ -72,9 +61,7 @@ pub(crate) async fn sql(options: &SqlOptions) -> anyhow::Result<()> {
     let mut sql = options.sql.clone();
     if sql == "-" {
         sql.clear();
-        std::io::stdin()
-            .read_to_string(&mut sql)
-            .context("could not read standard input")?;
+        std::io::stdin().read_to_string(&mut sql).context("could not read standard input")?;
     }
     let accept = match options.output {
         Output::Table | Output::Json => "application/json",
@@ -82,16 +69,8 @@ pub(crate) async fn sql(options: &SqlOptions) -> anyhow::Result<()> {
         Output::Csv => "text/csv",
     };
     let client = Client::new(&options.server)?;
-    let request = client
-        .post("/sql")
-        .header("accept", accept)
-        .json(&json!({"sql": sql, "dataset": options.dataset}));
-    let text = client
-        .send(request)
-        .await?
-        .text()
-        .await
-        .context("the answer ended early")?;
+    let request = client.post("/sql").header("accept", accept).json(&json!({"sql": sql, "dataset": options.dataset}));
+    let text = client.send(request).await?.text().await.context("the answer ended early")?;
     if options.output != Output::Table {
         return say(text.trim_end());
     }
@@ -104,57 +83,26 @@ fn table(answer: &Value) -> String {
     let empty = Vec::new();
     let columns = answer["columns"].as_array().unwrap_or(&empty);
     let rows = answer["rows"].as_array().unwrap_or(&empty);
-    let mut lines = vec![
-        columns
-            .iter()
-            .map(|column| column["name"].as_str().unwrap_or_default().to_owned())
-            .collect::<Vec<_>>(),
-    ];
-    lines.extend(
-        rows.iter()
-            .map(|row| row.as_array().unwrap_or(&empty).iter().map(cell).collect()),
-    );
+    let mut lines =
+        vec![columns.iter().map(|column| column["name"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()];
+    lines.extend(rows.iter().map(|row| row.as_array().unwrap_or(&empty).iter().map(cell).collect()));
     let width = |index: usize| {
-        lines
-            .iter()
-            .map(|line| line.get(index).map_or(0, |cell| cell.chars().count()))
-            .max()
-            .unwrap_or(0)
+        lines.iter().map(|line| line.get(index).map_or(0, |cell| cell.chars().count())).max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..columns.len()).map(width).collect();
-    let numeric =
-        |index: usize| matches!(columns[index]["type"].as_str(), Some("bigint" | "double"));
+    let numeric = |index: usize| matches!(columns[index]["type"].as_str(), Some("bigint" | "double"));
     let aligned = |line: &Vec<String>| {
-        let cells = line
-            .iter()
-            .enumerate()
-            .map(|(index, cell)| match numeric(index) {
-                true => format!("{cell:>width$}", width = widths[index]),
-                false => format!("{cell:<width$}", width = widths[index]),
-            });
+        let cells = line.iter().enumerate().map(|(index, cell)| match numeric(index) {
+            true => format!("{cell:>width$}", width = widths[index]),
+            false => format!("{cell:<width$}", width = widths[index]),
+        });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let mut text: Vec<String> = lines.iter().map(aligned).collect();
-    text.insert(
-        1,
-        widths
-            .iter()
-            .map(|width| "─".repeat(*width))
-            .collect::<Vec<_>>()
-            .join("  "),
-    );
+    text.insert(1, widths.iter().map(|width| "─".repeat(*width)).collect::<Vec<_>>().join("  "));
     let stats = &answer["stats"];
-    let more = if stats["truncated"] == true {
-        ", more were cut off: add LIMIT or ask for csv"
-    } else {
-        ""
-    };
-    text.push(format!(
-        "{} rows in {} ms, {} scanned{more}",
-        rows.len(),
-        stats["elapsed_ms"],
-        stats["rows_scanned"]
-    ));
+    let more = if stats["truncated"] == true { ", more were cut off: add LIMIT or ask for csv" } else { "" };
+    text.push(format!("{} rows in {} ms, {} scanned{more}", rows.len(), stats["elapsed_ms"], stats["rows_scanned"]));
     text.join("\n")
 }
 

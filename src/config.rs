@@ -61,9 +61,8 @@ impl ConfigOptions {
     /// The effective settings.
     pub(crate) fn config(&self) -> anyhow::Result<Config> {
         let text = match &self.config {
-            Some(path) => std::fs::read_to_string(path).with_context(|| {
-                format!("could not read the configuration file {}", path.display())
-            })?,
+            Some(path) => std::fs::read_to_string(path)
+                .with_context(|| format!("could not read the configuration file {}", path.display()))?,
             None => String::new(),
         };
         let file = self.config.as_deref().unwrap_or(Path::new("configuration"));
@@ -96,10 +95,7 @@ impl Config {
 }
 
 /// Where `*_env` secrets of channels come from.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one file that reads the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one file that reads the environment")]
 pub(crate) fn environment() -> alerter::Environment {
     alerter::Environment::new(|name| std::env::var(name).ok())
 }
@@ -108,29 +104,17 @@ pub(crate) fn environment() -> alerter::Environment {
 pub(crate) fn check(options: &ConfigOptions) -> anyhow::Result<()> {
     let config = options.config()?;
     let (warnings, errors): (Vec<_>, Vec<_>) =
-        alerter::check(&config.alerter.folder, &environment())
-            .into_iter()
-            .partition(|problem| problem.warning);
-    warnings
-        .iter()
-        .try_for_each(|warning| say(&format!("warning: {warning}")))?;
+        alerter::check(&config.alerter.folder, &environment()).into_iter().partition(|problem| problem.warning);
+    warnings.iter().try_for_each(|warning| say(&format!("warning: {warning}")))?;
     if !errors.is_empty() {
-        return Err(Invalid {
-            problems: errors.iter().map(ToString::to_string).collect(),
-        }
-        .into());
+        return Err(Invalid { problems: errors.iter().map(ToString::to_string).collect() }.into());
     }
-    say(&format!(
-        "the configuration and the metric files in {} are good",
-        config.alerter.folder.display()
-    ))
+    say(&format!("the configuration and the metric files in {} are good", config.alerter.folder.display()))
 }
 
 /// `yellowline print-config`.
 pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
-    say(toml::to_string_pretty(config)
-        .context("could not write the configuration as TOML")?
-        .trim_end())
+    say(toml::to_string_pretty(config).context("could not write the configuration as TOML")?.trim_end())
 }
 
 /// One line to standard output; a closed pipe is an error, not a panic.
@@ -140,15 +124,11 @@ pub(crate) fn say(text: &str) -> anyhow::Result<()> {
 }
 
 /// File and environment in one table, every key checked on its own so that all problems are told at once.
-fn merge(
-    file: &Path,
-    text: &str,
-    environment: impl Iterator<Item = (String, String)>,
-) -> Result<Config, Invalid> {
+fn merge(file: &Path, text: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Config, Invalid> {
     let place = file.display().to_string();
-    let mut table: Table = text.parse().map_err(|error: toml::de::Error| Invalid {
-        problems: vec![syntax_problem(&place, text, &error)],
-    })?;
+    let mut table: Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| Invalid { problems: vec![syntax_problem(&place, text, &error)] })?;
     let mut places = BTreeMap::new();
     for (name, value) in environment {
         let Some(path) = name.strip_prefix("YELLOWLINE_").and_then(environment_path) else {
@@ -162,21 +142,14 @@ fn merge(
         let mut single = Table::new();
         insert(&mut single, &path, value);
         if let Err(error) = single.try_into::<Config>() {
-            let place = places
-                .get(&path)
-                .cloned()
-                .unwrap_or_else(|| format!("{place}:{}", line_of(text, &path)));
-            problems.push(format!(
-                "{place}: {}: {}",
-                path.join("."),
-                explain(&error, &path)
-            ));
+            let place = places.get(&path).cloned().unwrap_or_else(|| format!("{place}:{}", line_of(text, &path)));
+            problems.push(format!("{place}: {}: {}", path.join("."), explain(&error, &path)));
         }
     }
     if problems.is_empty() {
-        return table.try_into().map_err(|error: toml::de::Error| Invalid {
-            problems: vec![error.message().to_owned()],
-        });
+        return table
+            .try_into()
+            .map_err(|error: toml::de::Error| Invalid { problems: vec![error.message().to_owned()] });
     }
     Err(Invalid { problems })
 }
@@ -190,10 +163,7 @@ fn environment_path(name: &str) -> Option<Vec<String>> {
 
 /// An environment value as TOML: numbers, booleans and lists as such, the rest as text.
 fn scalar(text: &str) -> Value {
-    let parsed = format!("x = {text}")
-        .parse::<Table>()
-        .ok()
-        .and_then(|mut table| table.remove("x"));
+    let parsed = format!("x = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("x"));
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
@@ -203,9 +173,7 @@ fn insert(table: &mut Table, path: &[String], value: Value) {
         table.insert(key.clone(), value);
         return;
     }
-    let child = table
-        .entry(key.clone())
-        .or_insert_with(|| Value::Table(Table::new()));
+    let child = table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(child) = child {
         insert(child, rest, value);
     }
@@ -231,41 +199,24 @@ fn leaves(table: &Table) -> Vec<(Vec<String>, Value)> {
 /// The reader's own words, with the nearest known key for an unknown one.
 fn explain(error: &toml::de::Error, path: &[String]) -> String {
     let message = error.message().to_owned();
-    let Some(known) = message
-        .strip_prefix("unknown field `")
-        .and_then(|rest| rest.split_once("expected "))
-    else {
+    let Some(known) = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once("expected ")) else {
         return message;
     };
     let names: Vec<&str> = known.1.split('`').skip(1).step_by(2).collect();
-    let wrong = message
-        .split('`')
-        .nth(1)
-        .unwrap_or_else(|| path.last().map_or("", String::as_str))
-        .to_owned();
-    let nearest = names
-        .iter()
-        .min_by_key(|name| strsim::damerau_levenshtein(name, &wrong))
-        .copied()
-        .unwrap_or_default();
-    format!(
-        "unknown key; the nearest known one is `{nearest}` (all: {})",
-        names.join(", ")
-    )
+    let wrong = message.split('`').nth(1).unwrap_or_else(|| path.last().map_or("", String::as_str)).to_owned();
+    let nearest =
+        names.iter().min_by_key(|name| strsim::damerau_levenshtein(name, &wrong)).copied().unwrap_or_default();
+    format!("unknown key; the nearest known one is `{nearest}` (all: {})", names.join(", "))
 }
 
 fn syntax_problem(place: &str, text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().map_or(1, |span| {
-        text[..span.start.min(text.len())].matches('\n').count() + 1
-    });
+    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     format!("{place}:{line}: {}", error.message())
 }
 
 /// The line (from 1) where a key stands, found by its table header and name.
 fn line_of(text: &str, path: &[String]) -> usize {
-    let (key, tables) = path
-        .split_last()
-        .map_or(("", &[][..]), |(key, tables)| (key.as_str(), tables));
+    let (key, tables) = path.split_last().map_or(("", &[][..]), |(key, tables)| (key.as_str(), tables));
     let mut header = String::new();
     for (part, table) in tables.iter().enumerate() {
         let written = write!(header, "{}{table}", if part == 0 { "" } else { "." });
@@ -274,17 +225,9 @@ fn line_of(text: &str, path: &[String]) -> usize {
     let mut current = String::new();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.split(']').next())
-        {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
             current = name.trim().to_owned();
-        } else if current == header
-            && line
-                .split('=')
-                .next()
-                .is_some_and(|name| name.trim().trim_matches('"') == key)
-        {
+        } else if current == header && line.split('=').next().is_some_and(|name| name.trim().trim_matches('"') == key) {
             return number;
         }
     }
@@ -296,36 +239,22 @@ mod tests {
     use super::*;
 
     fn merged(text: &str, environment: &[(&str, &str)]) -> Result<Config, Invalid> {
-        let environment = environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         merge(Path::new("y.toml"), text, environment)
     }
 
     #[test]
     fn environment_wins_over_file_and_both_over_defaults() {
         let text = "listen = \"127.0.0.1:1\"\n[ingest]\nbody_bytes_max = 5\n";
-        let config = merged(
-            text,
-            &[
-                ("YELLOWLINE_INGEST__BODY_BYTES_MAX", "7"),
-                ("YELLOWLINE_BIN", "/x"),
-            ],
-        )
-        .unwrap();
+        let config = merged(text, &[("YELLOWLINE_INGEST__BODY_BYTES_MAX", "7"), ("YELLOWLINE_BIN", "/x")]).unwrap();
         assert_eq!((config.listen.port(), config.ingest.body_bytes_max), (1, 7));
-        assert_eq!(
-            config.ingest.events_per_request_max,
-            ingest::Config::default().events_per_request_max
-        );
+        assert_eq!(config.ingest.events_per_request_max, ingest::Config::default().events_per_request_max);
     }
 
     #[test]
     fn every_problem_is_told_with_its_place() {
         let text = "lisen = \"127.0.0.1:1\"\n\n[ingest]\nbody_bytes_mx = 5\nevents_per_request_max = \"many\"\n";
-        let text = merged(text, &[("YELLOWLINE_INGEST__NONE", "1")])
-            .unwrap_err()
-            .to_string();
+        let text = merged(text, &[("YELLOWLINE_INGEST__NONE", "1")]).unwrap_err().to_string();
         for part in [
             "y.toml:1: lisen: unknown key; the nearest known one is `listen`",
             "y.toml:4: ingest.body_bytes_mx: unknown key; the nearest known one is `body_bytes_max`",
@@ -334,12 +263,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\nnot in\n{text}");
         }
-        assert!(
-            merged("a = \n", &[])
-                .unwrap_err()
-                .to_string()
-                .starts_with("y.toml:1: ")
-        );
+        assert!(merged("a = \n", &[]).unwrap_err().to_string().starts_with("y.toml:1: "));
     }
 
     #[test]
@@ -354,12 +278,7 @@ mod tests {
         let (shown, defaults) = (leaves(&shown), leaves(&defaults));
         for (path, value) in &defaults {
             let found = shown.iter().find(|(shown, _)| shown == path);
-            assert_eq!(
-                found.map(|(_, value)| value),
-                Some(value),
-                "yellowline.toml: {}",
-                path.join(".")
-            );
+            assert_eq!(found.map(|(_, value)| value), Some(value), "yellowline.toml: {}", path.join("."));
         }
     }
 }

@@ -77,16 +77,8 @@ impl Keys {
     /// Reads the keys of a data folder; a missing file means none.
     pub(crate) fn open(data: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let path = data.join("keys.json");
-        let state = State {
-            keys: read(&path)?,
-            modified: modified(&path),
-            looked_at_s: clock.now().seconds(),
-        };
-        Ok(Self {
-            path,
-            clock,
-            state: Mutex::new(state),
-        })
+        let state = State { keys: read(&path)?, modified: modified(&path), looked_at_s: clock.now().seconds() };
+        Ok(Self { path, clock, state: Mutex::new(state) })
     }
 
     /// Makes the first admin key when there is none; returns its text, to be printed once.
@@ -113,9 +105,7 @@ impl Keys {
             return Verdict::Unknown;
         };
         match state.keys.iter().find(|key| key.sha256 == presented) {
-            Some(key) if key.scopes.contains(&scope) || key.scopes.contains(&Scope::Admin) => {
-                Verdict::Allowed
-            }
+            Some(key) if key.scopes.contains(&scope) || key.scopes.contains(&Scope::Admin) => Verdict::Allowed,
             Some(_) => Verdict::WrongScope,
             None => Verdict::Unknown,
         }
@@ -137,9 +127,7 @@ impl Keys {
                 tracing::warn!("keys.json holds no key any more: restart to run without keys")
             }
             Ok(keys) => (state.keys, state.modified) = (keys, modified),
-            Err(error) => tracing::error!(
-                "keys.json cannot be read, keeping the keys known so far: {error:#}"
-            ),
+            Err(error) => tracing::error!("keys.json cannot be read, keeping the keys known so far: {error:#}"),
         }
     }
 }
@@ -147,11 +135,7 @@ impl Keys {
 /// `yellowline keys …`.
 pub(crate) fn run(options: &KeysOptions, clock: &dyn Clock) -> anyhow::Result<()> {
     match &options.action {
-        KeysAction::Create {
-            name,
-            scopes,
-            config,
-        } => {
+        KeysAction::Create { name, scopes, config } => {
             let path = config.config()?.data.join("keys.json");
             let mut keys = read(&path)?;
             let (text, key) = make(name, scopes.clone(), clock);
@@ -162,23 +146,11 @@ pub(crate) fn run(options: &KeysOptions, clock: &dyn Clock) -> anyhow::Result<()
         KeysAction::List { config } => {
             let keys = read(&config.config()?.data.join("keys.json"))?;
             if keys.is_empty() {
-                return say(
-                    "no keys: on loopback everything is open; off loopback the first start makes an admin key",
-                );
+                return say("no keys: on loopback everything is open; off loopback the first start makes an admin key");
             }
             keys.iter().try_for_each(|key| {
-                let scopes: Vec<_> = key
-                    .scopes
-                    .iter()
-                    .map(|scope| format!("{scope:?}").to_lowercase())
-                    .collect();
-                say(&format!(
-                    "{}  {}  {}  {}",
-                    key.id,
-                    key.created_at,
-                    scopes.join(","),
-                    key.name
-                ))
+                let scopes: Vec<_> = key.scopes.iter().map(|scope| format!("{scope:?}").to_lowercase()).collect();
+                say(&format!("{}  {}  {}  {}", key.id, key.created_at, scopes.join(","), key.name))
             })
         }
         KeysAction::Revoke { id, config } => {
@@ -199,13 +171,8 @@ fn make(name: &str, scopes: Vec<Scope>, clock: &dyn Clock) -> (String, Key) {
     let secret: [u8; 20] = rand::random();
     let text = format!("yl_{}", hex::encode(secret));
     let sha256 = hash(&text);
-    let key = Key {
-        id: sha256[..8].to_owned(),
-        name: name.to_owned(),
-        scopes,
-        sha256,
-        created_at: clock.now().to_rfc3339(),
-    };
+    let key =
+        Key { id: sha256[..8].to_owned(), name: name.to_owned(), scopes, sha256, created_at: clock.now().to_rfc3339() };
     (text, key)
 }
 
@@ -214,15 +181,12 @@ fn hash(text: &str) -> String {
 }
 
 fn modified(path: &Path) -> Option<std::time::SystemTime> {
-    fs::metadata(path)
-        .and_then(|metadata| metadata.modified())
-        .ok()
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<Key>> {
     match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is not a key file", path.display())),
+        Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is not a key file", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
     }
@@ -235,12 +199,7 @@ fn write(path: &Path, keys: &[Key]) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("could not make {}", folder.display()))?;
     let temporary = path.with_extension("json.new");
     let saved = (|| {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(&serde_json::to_vec_pretty(keys).map_err(std::io::Error::other)?)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -290,8 +249,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         write(&path, &all).unwrap();
         assert_eq!(keys.judge(Some(&ci), Scope::Changes), Verdict::Unknown);
-        let mode =
-            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
     }
 }

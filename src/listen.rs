@@ -12,20 +12,15 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to send a request's head; stops connections that only hold a place.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a connection may idle, and a client take to send a request's head: frees places that are only held.
+const HEAD_DEADLINE: Duration = Duration::from_secs(75);
 /// How long open requests may take to end after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (such as no file descriptors left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown`, then lets open requests end within a deadline.
-pub(crate) async fn listen(
-    listener: TcpListener,
-    routes: Router,
-    connections_max: usize,
-    shutdown: CancellationToken,
-) {
+pub(crate) async fn listen(listener: TcpListener, routes: Router, connections_max: usize, shutdown: CancellationToken) {
     let places = Arc::new(Semaphore::new(connections_max));
     let graceful = GracefulShutdown::new();
     loop {
@@ -43,10 +38,7 @@ pub(crate) async fn listen(
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_DEADLINE)
-            .serve_connection(
-                TokioIo::new(stream),
-                TowerToHyperService::new(routes.clone()),
-            );
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -56,14 +48,8 @@ pub(crate) async fn listen(
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            "requests were still open after {} s: ended",
-            DRAIN.as_secs()
-        );
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still open after {} s: ended", DRAIN.as_secs());
     }
 }
 
@@ -72,11 +58,7 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> std::io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places
-        .clone()
-        .acquire_owned()
-        .await
-        .map_err(std::io::Error::other)?;
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     // Small answers must not wait for Nagle's algorithm.
     stream.set_nodelay(true)?;

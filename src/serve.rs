@@ -22,10 +22,7 @@ use crate::{
 pub(crate) struct WallClock;
 
 impl Clock for WallClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the machine's clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
         Timestamp(chrono::Utc::now().timestamp_micros())
     }
@@ -46,8 +43,8 @@ pub(crate) struct Running {
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let running = start(config).await?;
     say(&format!("listening on http://{}", running.addr))?;
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("could not watch SIGTERM")?;
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("could not watch SIGTERM")?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted.context("could not watch SIGINT")?,
         _ = terminate.recv() => {}
@@ -61,12 +58,8 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(WallClock);
     let shutdown = CancellationToken::new();
     // Bound first: a taken port must not cost a recovery.
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| in_use(config.listen, error))?;
-    let addr = listener
-        .local_addr()
-        .context("could not read the listening address")?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config.listen, error))?;
+    let addr = listener.local_addr().context("could not read the listening address")?;
     let public_url = config.public_url(addr);
 
     let store = Store::open(config.store.clone(), clock.clone()).await?;
@@ -77,57 +70,24 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let changes = ingest::Changes::open(&config.ingest, store.clone(), clock.clone())?;
     let intake = ingest::Intake::new(config.ingest, store.clone(), changes, clock.clone());
     let engine = query::Engine::new(config.query, store.clone(), clock.clone())?;
-    let alerter_config = alerter::Config {
-        public_url: public_url.clone(),
-        environment: config::environment(),
-        ..config.alerter
-    };
-    let alerts =
-        alerter::Alerter::new(alerter_config, engine.clone(), store.clone(), clock.clone())?;
+    let alerter_config =
+        alerter::Config { public_url: public_url.clone(), environment: config::environment(), ..config.alerter };
+    let alerts = alerter::Alerter::new(alerter_config, engine.clone(), store.clone(), clock.clone())?;
 
-    let status = Arc::new(Status::new(
-        store.clone(),
-        intake.clone(),
-        engine.clone(),
-        alerts.clone(),
-        clock.clone(),
-    ));
-    let guard = Guard {
-        keys,
-        hosts: own_hosts(&config.hosts, &public_url),
-        clock,
-        listen: addr,
-    };
+    let status = Arc::new(Status::new(store.clone(), intake.clone(), engine.clone(), alerts.clone(), clock.clone()));
+    let guard = Guard { keys, hosts: own_hosts(&config.hosts, &public_url), clock, listen: addr };
     let routes = ingest::routes(intake)
         .merge(query::routes(engine))
         .merge(alerter::routes(alerts.clone()))
         .merge(status::routes(status))
-        .route(
-            "/api/{*path}",
-            get(guard::no_such_route).fallback(guard::no_such_route),
-        )
+        .route("/api/{*path}", get(guard::no_such_route).fallback(guard::no_such_route))
         .fallback_service(dashboards::routes());
-    let routes = routes
-        .layer(CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(
-            Arc::new(guard),
-            guard::guard,
-        ));
+    let routes =
+        routes.layer(CompressionLayer::new()).layer(middleware::from_fn_with_state(Arc::new(guard), guard::guard));
 
     let alerter = tokio::spawn(alerts.run(shutdown.clone()));
-    let listener = tokio::spawn(listen::listen(
-        listener,
-        routes,
-        config.connections_max,
-        shutdown.clone(),
-    ));
-    Ok(Running {
-        addr,
-        shutdown,
-        alerter,
-        listener,
-        store,
-    })
+    let listener = tokio::spawn(listen::listen(listener, routes, config.connections_max, shutdown.clone()));
+    Ok(Running { addr, shutdown, alerter, listener, store })
 }
 
 impl Running {
@@ -136,10 +96,7 @@ impl Running {
         self.shutdown.cancel();
         self.listener.await.context("the listener panicked")?;
         self.alerter.await.context("the alerter panicked")?;
-        self.store
-            .close()
-            .await
-            .context("could not close the store")
+        self.store.close().await.context("could not close the store")
     }
 }
 
@@ -170,17 +127,8 @@ fn announce_admin_key(keys: &Keys) -> anyhow::Result<()> {
 
 /// Names under which people reach us: configured ones and the one in the public address.
 fn own_hosts(configured: &[String], public_url: &str) -> HashSet<String> {
-    let authority = public_url
-        .split_once("://")
-        .map_or(public_url, |(_, rest)| rest);
+    let authority = public_url.split_once("://").map_or(public_url, |(_, rest)| rest);
     let authority = authority.split('/').next().unwrap_or_default();
-    let name = authority
-        .rsplit_once(':')
-        .map_or(authority, |(name, _)| name);
-    configured
-        .iter()
-        .map(String::as_str)
-        .chain([name])
-        .map(str::to_ascii_lowercase)
-        .collect()
+    let name = authority.rsplit_once(':').map_or(authority, |(name, _)| name);
+    configured.iter().map(String::as_str).chain([name]).map(str::to_ascii_lowercase).collect()
 }

@@ -26,14 +26,7 @@ impl Status {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let started_at = clock.now();
-        Self {
-            store,
-            intake,
-            engine,
-            alerts,
-            clock,
-            started_at,
-        }
+        Self { store, intake, engine, alerts, clock, started_at }
     }
 }
 
@@ -49,10 +42,7 @@ pub(crate) fn routes(status: Arc<Status>) -> Router {
 }
 
 async fn openapi() -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        include_str!("../docs/openapi.json"),
-    )
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("../docs/openapi.json"))
 }
 
 async fn metrics(State(status): State<Arc<Status>>) -> impl IntoResponse {
@@ -63,23 +53,14 @@ async fn metrics(State(status): State<Arc<Status>>) -> impl IntoResponse {
         status.alerts.metrics_text(),
     ]
     .concat();
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        text,
-    )
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 async fn show(State(status): State<Arc<Status>>) -> Json<Value> {
     let now = status.clock.now();
     let datasets = status.store.datasets();
-    let newest = datasets
-        .iter()
-        .filter(|dataset| !dataset.name.is_system())
-        .filter_map(|dataset| dataset.last_event)
-        .max();
+    let newest =
+        datasets.iter().filter(|dataset| !dataset.name.is_system()).filter_map(|dataset| dataset.last_event).max();
     let alerter = status.alerts.status();
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),

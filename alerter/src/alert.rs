@@ -196,7 +196,7 @@ pub struct Alert {
     pub acknowledge_note: Option<String>,
     /// What a person said of it.
     pub feedback: Option<Feedback>,
-    /// When it had lasted for a day and was taken as the new normal.
+    /// Since when it is the new normal: the start of the first whole local day at the new level.
     #[serde(default, with = "rfc3339::option")]
     pub level_shifted_at: Option<Timestamp>,
     /// Channels told of it.

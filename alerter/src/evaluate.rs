@@ -23,6 +23,7 @@ use crate::{
     Config, Error,
     alert::{Alert, TransitionKind},
     alerts::Alerts,
+    change::Change,
     definition::Folder,
     history::Minute,
     metrics::Counters,
@@ -80,23 +81,23 @@ pub(crate) struct Core {
     pub(crate) unstored: Vec<Value>,
     /// The store refused our own points: then it refuses everybody's events, and emptiness is our fault.
     pub(crate) store_failing: bool,
+    /// A minute was evaluated since open incidents were last brought up to date.
+    pub(crate) advanced: bool,
+    /// The change lines, and how many events they were read from.
+    pub(crate) changes: (u64, Arc<Vec<Change>>),
     /// Set once [`Self::down`] is known.
     pub(crate) started: bool,
 }
 
 impl Core {
-    /// One round. Problems are kept with their metrics; the next round makes up for them.
+    /// One round after the definitions were read. Problems are kept with their metrics; the next round makes up for them.
     pub(crate) async fn round(&mut self, now: Timestamp) {
-        self.reread(now).await;
         let complete = schedule::complete_until(now, self.config.watermark_s);
         self.tracked.values_mut().for_each(|tracked| tracked.broken = false);
         for dataset in self.datasets() {
             if let Err(error) = self.advance(&dataset, complete, now).await {
-                Counters::add(&self.counters.evaluation_errors, 1);
-                let chain = error.chain();
-                tracing::error!(dataset = %dataset, error = %chain, "evaluation failed and will be made up");
-                for tracked in self.tracked.values_mut().filter(|tracked| tracked.metric.dataset == dataset) {
-                    tracked.error = Some(chain.clone());
+                for name in self.names(&dataset, |tracked| !tracked.broken) {
+                    self.broke(&name, &error);
                 }
             }
         }
@@ -104,17 +105,17 @@ impl Core {
         self.store_points().await;
     }
 
-    /// Reads the definition files when it is time, and follows what they say.
-    async fn reread(&mut self, now: Timestamp) {
+    /// Reads the definition files when it is time, and follows what they say. True when something changed.
+    pub(crate) async fn reread(&mut self, now: Timestamp) -> bool {
         if now < self.reread_at {
-            return;
+            return false;
         }
         self.reread_at = now.plus_seconds(i64::from(self.config.reread_interval_s));
         for name in self.warnings.keys().cloned().collect::<Vec<String>>() {
             self.check(&name).await;
         }
         if !self.folder.reread() {
-            return;
+            return false;
         }
         for problem in self.folder.problems() {
             Counters::add(&self.counters.definition_errors, 1);
@@ -142,6 +143,7 @@ impl Core {
             }
             self.check(&name).await;
         }
+        true
     }
 
     /// Asks the query stage whether a metric's SQL works, as far as that can be known before data is there.
@@ -194,12 +196,12 @@ impl Core {
 
     /// Leaves a metric out of this round.
     fn broke(&mut self, name: &str, error: &Error) {
-        let chain = error.chain();
-        tracing::error!(metric = %name, error = %chain, "the metric cannot be evaluated; it is made up once it can");
         Counters::add(&self.counters.evaluation_errors, 1);
-        if let Some(tracked) = self.tracked.get_mut(name) {
-            tracked.broken = true;
-            tracked.error = Some(chain);
+        let Some(tracked) = self.tracked.get_mut(name) else { return };
+        tracked.broken = true;
+        let known = tracked.error.replace(error.chain());
+        if known != tracked.error {
+            tracing::error!(metric = %name, error = %error.chain(), "the metric cannot be evaluated; it is made up once it can");
         }
     }
 
@@ -254,6 +256,7 @@ impl Core {
             source.take(scanned.clone(), &presence, self.down.as_ref());
         }
         let mut points = self.reopen(dataset, &counted, &scanned);
+        self.advanced = true;
         for minute in range {
             points.extend(self.minute(dataset, &counted, minute, now));
         }
@@ -300,7 +303,8 @@ impl Core {
     /// Fits the series of a metric that are due (or all of them), off the async threads.
     pub(crate) async fn fit(&mut self, name: &str, minute: Minute, all: bool) -> Result<(), Error> {
         let parents = self.tracked.len();
-        let open = self.alerts.lock().open().cloned().collect::<Vec<Alert>>();
+        let found = self.fresh.values().filter(|fresh| fresh.closed.is_none()).map(|fresh| fresh.alert.clone());
+        let open: Vec<Alert> = self.alerts.lock().open().cloned().chain(found).collect();
         let kept = self.config.history_minutes;
         let Some(tracked) = self.tracked.get_mut(name) else { return Ok(()) };
         let (settings, zone, open_since) = (tracked.settings(parents), tracked.metric.zone, tracked.open_since(&open));
@@ -309,9 +313,9 @@ impl Core {
                 continue;
             }
             series.history.forget_before(minute - series.kept_minutes(kept));
-            let (settings, history) = (settings.clone(), std::mem::take(&mut series.history));
+            let (settings, mut history) = (settings.clone(), std::mem::take(&mut series.history));
             let fitted = tokio::task::spawn_blocking(move || {
-                let fit = series::fit(settings, &history, minute);
+                let fit = series::fit(settings, &mut history, minute, open_since);
                 (history, fit)
             });
             let (history, fit) = fitted.await.map_err(|_| Error::Fit { metric: name.to_owned() })?;

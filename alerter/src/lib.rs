@@ -176,6 +176,8 @@ impl Alerter {
             warnings: BTreeMap::new(),
             unstored: Vec::new(),
             store_failing: false,
+            advanced: false,
+            changes: (0, Arc::default()),
             started: false,
         };
         Ok(Self {
@@ -244,11 +246,19 @@ impl Alerter {
             tracing::error!(error = %error.chain(), "waiting: it is not known since when this process was down");
             return;
         }
+        self.read_definitions(&mut core, now).await;
         core.round(now).await;
-        self.shared.outbox.lock().set_channels(core.folder.channels());
         *self.shared.view.write() = Arc::new(View::of(&core, now));
         drop(core);
         self.write_transitions(now).await;
+    }
+
+    /// Shows new definitions before their history is counted, which can take a while.
+    async fn read_definitions(&self, core: &mut Core, now: Timestamp) {
+        if core.reread(now).await {
+            self.shared.outbox.lock().set_channels(core.folder.channels());
+            *self.shared.view.write() = Arc::new(View::of(core, now));
+        }
     }
 
     /// Stores what happened to incidents, then hands it to the outbox.
@@ -360,6 +370,7 @@ impl Alerter {
         if !core.tracked.contains_key(metric) {
             // Defined a moment ago: read it now instead of at the next interval.
             core.reread_at = now;
+            self.read_definitions(&mut core, now).await;
             core.round(now).await;
         }
         let Some(tracked) = core.tracked.get(metric) else { return Ok(None) };

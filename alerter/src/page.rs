@@ -12,7 +12,7 @@ use crate::{
     history::Minute,
     lost::{Loss, lost},
     onset::{self, Onset, Point},
-    score::{Breach, Direction, Kind, WINDOWS},
+    score::{Breach, Direction, FAST_WINDOWS, Kind, WINDOWS},
     series::{Series, usual_amount},
     suspect,
 };
@@ -36,7 +36,8 @@ pub(crate) fn breached(
     now: Timestamp,
 ) -> Option<Alert> {
     let fitted = series.fitted.as_ref()?;
-    let mut onset = find_onset(metric, series, fitted, minute, breach.direction == Direction::Down);
+    let slow = is_slow(breach.window_minutes());
+    let mut onset = find_onset(metric, series, fitted, minute, breach.direction == Direction::Down, slow);
     if let Some(earliest) = not_before {
         clamp(&mut onset, earliest);
     }
@@ -140,10 +141,22 @@ fn short_hash(text: &str) -> String {
     hex::encode(&sha2::Sha256::digest(text.as_bytes())[..8])
 }
 
-fn find_onset(metric: &Metric, series: &Series, fitted: &Fitted, minute: Minute, down: bool) -> Onset {
+/// True for the windows that are judged against the day-ahead forecast alone: the local level has followed a slow drift, so
+/// measured against it nothing would be missing.
+fn is_slow(window_minutes: usize) -> bool {
+    window_minutes > WINDOWS[FAST_WINDOWS - 1]
+}
+
+fn find_onset(metric: &Metric, series: &Series, fitted: &Fitted, minute: Minute, down: bool, slow: bool) -> Onset {
     let noise = fitted.noise();
-    onset::onset(metric.kind(), &series.live.points(minute), down, noise.phi_total(), noise.unit)
-        .unwrap_or_else(|| certain(minute))
+    let points = if slow {
+        let from = minute + 1 - onset::ONSET_LOOKBACK_MINUTES as i64;
+        let all = points_since(series, fitted, from.max(series.history.start()), minute, 1.0);
+        all.into_iter().filter(|point| !point.value.is_nan()).collect()
+    } else {
+        series.live.points(minute)
+    };
+    onset::onset(metric.kind(), &points, down, noise.phi_total(), noise.unit).unwrap_or_else(|| certain(minute))
 }
 
 fn certain(minute: Minute) -> Onset {
@@ -194,10 +207,13 @@ pub(crate) fn refresh(
     let Some(fitted) = &parent.fitted else { return false };
     let before = (alert.onset, named_ids(alert));
     if let Some(changes) = changes.filter(|_| minute - alert.paged_at.minutes() <= ONSET_MINUTES) {
-        let onset = if alert.cause == Cause::Silence || !lasts {
+        // An incident found while making up for a downtime may have begun before what the live state remembers.
+        let remembered = minute - alert.onset_from.minutes() < onset::ONSET_LOOKBACK_MINUTES as i64;
+        let onset = if alert.cause == Cause::Silence || !lasts || !remembered {
             certain(alert.onset.minutes())
         } else {
-            let mut onset = find_onset(metric, parent, fitted, minute, alert.direction == "down");
+            let slow = is_slow(alert.window_minutes);
+            let mut onset = find_onset(metric, parent, fitted, minute, alert.direction == "down", slow);
             // The name of the incident carries the onset of the page: only minutes around it are still believed.
             clamp(&mut onset, alert.onset.minutes() - ONSET_MINUTES);
             onset
@@ -207,7 +223,7 @@ pub(crate) fn refresh(
         (alert.suspects, alert.unknown_share) = (ranking.suspects, ranking.unknown_share);
     }
     measure(alert, metric, parent, fitted, minute);
-    alert.children = shares_of_loss(metric, children, alert.onset.minutes(), minute, alert.missed < 0.0);
+    alert.children = shares_of_loss(alert, metric, children, minute);
     before != (alert.onset, named_ids(alert))
 }
 
@@ -217,7 +233,7 @@ fn named_ids(alert: &Alert) -> Vec<String> {
 
 fn measure(alert: &mut Alert, metric: &Metric, series: &Series, fitted: &Fitted, minute: Minute) {
     let onset = alert.onset.minutes();
-    let points = points_since(series, fitted, onset, minute);
+    let points = points_since(series, fitted, onset, minute, level(alert, series));
     let known: Vec<&Point> = points.iter().filter(|point| !point.value.is_nan()).collect();
     let minutes = known.len().max(1) as f64;
     let total = |of: fn(&Point) -> f64| known.iter().map(|point| of(point)).sum::<f64>();
@@ -237,10 +253,14 @@ fn measure(alert: &mut Alert, metric: &Metric, series: &Series, fitted: &Fitted,
     alert.budget_share = budget_share(alert, metric, series, onset);
 }
 
-/// The minutes from the onset on, expected at the level the series had when it began; NaN where nothing is known.
-fn points_since(series: &Series, fitted: &Fitted, onset: Minute, minute: Minute) -> Vec<Point> {
+/// The level the series had when an incident began: it is held while the incident is open.
+fn level(alert: &Alert, series: &Series) -> f64 {
+    if is_slow(alert.window_minutes) { 1.0 } else { series.live.level() }
+}
+
+/// The minutes from the onset on, expected at a local level; NaN where nothing is known.
+fn points_since(series: &Series, fitted: &Fitted, onset: Minute, minute: Minute, level: f64) -> Vec<Point> {
     let share = fitted.settings().kind == Kind::Ratio;
-    let level = series.live.level();
     (onset..=minute)
         .map(|minute| {
             let seen = series.history.get(minute);
@@ -270,13 +290,8 @@ fn budget_share(alert: &Alert, metric: &Metric, series: &Series, onset: Minute) 
 }
 
 /// Slices by their part of what all slices of their column missed (or had too much), largest first.
-fn shares_of_loss(
-    metric: &Metric,
-    children: &BTreeMap<String, Series>,
-    onset: Minute,
-    minute: Minute,
-    too_many: bool,
-) -> Vec<Child> {
+fn shares_of_loss(alert: &Alert, metric: &Metric, children: &BTreeMap<String, Series>, minute: Minute) -> Vec<Child> {
+    let (onset, too_many) = (alert.onset.minutes(), alert.missed < 0.0);
     let mut listed: Vec<Child> = Vec::new();
     for column in &metric.slices {
         let prefix = format!("{column}=");
@@ -285,7 +300,8 @@ fn shares_of_loss(
             .filter(|(slice, _)| slice.starts_with(&prefix))
             .filter_map(|(slice, series)| {
                 let fitted = series.fitted.as_ref()?;
-                let missed = loss(fitted, &points_since(series, fitted, onset, minute), onset).lost;
+                let points = points_since(series, fitted, onset, minute, level(alert, series));
+                let missed = loss(fitted, &points, onset).lost;
                 Some((slice.clone(), if too_many { -missed } else { missed }))
             })
             .filter(|(_, missed)| *missed > 0.0)

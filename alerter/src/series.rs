@@ -144,23 +144,36 @@ impl Series {
     }
 }
 
-/// Fits off the async threads.
-pub(crate) fn fit(settings: Settings, history: &History, minute: Minute) -> Result<Fitted, Learning> {
-    Model::new(settings).fit(history, minute)
+/// Fits at a minute; the minutes of an open incident are not learnt from.
+pub(crate) fn fit(
+    settings: Settings,
+    history: &mut History,
+    minute: Minute,
+    open_since: Option<Minute>,
+) -> Result<Fitted, Learning> {
+    hidden(history, open_since, |history| Model::new(settings).fit(history, minute))
 }
 
 /// The live state at `until`; minutes of an open incident are scored but do not move the level.
 fn warmed(fitted: &Fitted, history: &mut History, until: Minute, open_since: Option<Minute>) -> Live {
-    let Some(onset) = open_since else { return Live::warmed(fitted, history, until) };
-    let masks = history.masks().to_vec();
-    history.mask(Mask { from: onset, to: until, reason: crate::history::MaskReason::Incident, author: None });
-    let mut live = Live::warmed(fitted, history, until);
-    history.set_masks(masks);
-    for minute in onset.max(history.start())..until {
-        live.revise(fitted, minute, history.get(minute));
+    let mut live = hidden(history, open_since, |history| Live::warmed(fitted, history, until));
+    if let Some(onset) = open_since {
+        for minute in onset.max(history.start())..until {
+            live.revise(fitted, minute, history.get(minute));
+        }
+        live.hold(true);
     }
-    live.hold(true);
     live
+}
+
+/// Does something with the minutes from an onset on hidden.
+fn hidden<T>(history: &mut History, onset: Option<Minute>, work: impl FnOnce(&History) -> T) -> T {
+    let Some(from) = onset else { return work(history) };
+    let masks = history.masks().to_vec();
+    history.mask(Mask { from, to: history.end(), reason: crate::history::MaskReason::Incident, author: None });
+    let done = work(history);
+    history.set_masks(masks);
+    done
 }
 
 /// The event of `system.metric_points` for one minute. Shares are stored as shares, with their numerator and denominator.

@@ -15,13 +15,14 @@ use crate::{
     calendar::Calendar,
     definition::Metric,
     forecast::Settings,
-    history::{Mask, Minute, Observation},
+    history::{Mask, MaskReason, Minute, Observation},
     incident::Incident,
     live::Live,
     mask::incident_mask,
     points::{IMPORTED, ImportedRow, Stored},
     score::{Kind, Score},
     series::{Series, observation, point_event, runs},
+    zone::LocalClock,
 };
 
 /// Minutes before a first fit for which the points get an expectation, so that a chart starts with a band: a day.
@@ -241,10 +242,8 @@ impl Tracked {
         for series in self.all_mut() {
             series.history.set_masks(masks.clone());
         }
-        for alert in ours.iter().filter(|alert| is_new_normal(alert)) {
-            for series in self.all_mut() {
-                series.history.level_shift(alert.onset.minutes());
-            }
+        for from in ours.iter().filter_map(|alert| alert.level_shifted_at) {
+            self.all_mut().for_each(|series| series.history.level_shift(from.minutes()));
         }
         let deviations = ours.iter().filter(|alert| alert.cause == Cause::Deviation || alert.resolved_at.is_none());
         if let Some(last) =
@@ -255,10 +254,11 @@ impl Tracked {
         }
     }
 
-    /// Onset of the open incident.
+    /// Onset of the open incident, unless it was taken as the new normal.
     pub(crate) fn open_since(&self, alerts: &[Alert]) -> Option<Minute> {
         let id = self.incident.open_alert()?;
-        alerts.iter().find(|alert| alert.id == id).map(|alert| alert.onset.minutes())
+        let open = alerts.iter().find(|alert| alert.id == id)?;
+        open.level_shifted_at.is_none().then(|| open.onset.minutes())
     }
 
     /// The points of a range of one series to store; the last day of it gets the expectation it would have had.
@@ -285,17 +285,29 @@ impl Tracked {
     }
 }
 
-/// What an ended incident hides from the forecast; nothing when a person said that it was real demand.
+/// What an incident hides from the forecast once it ended, or was taken as the new normal; nothing when a person said that it
+/// was real demand.
 pub(crate) fn alert_mask(alert: &Alert) -> Option<Mask> {
-    let resolved = alert.resolved_at?;
     let real_demand = alert.feedback.as_ref().is_some_and(|feedback| !feedback.verdict);
-    (!real_demand && !is_new_normal(alert)).then(|| incident_mask(alert.onset.minutes(), resolved.minutes()))
+    let onset = alert.onset.minutes();
+    let mask = match (alert.level_shifted_at, alert.resolved_at) {
+        (Some(shifted), _) => new_normal_mask(onset, shifted.minutes()),
+        (None, Some(resolved)) => incident_mask(onset, resolved.minutes()),
+        (None, None) => return None,
+    };
+    (!real_demand).then_some(mask)
 }
 
-/// A deviation that lasted longer than a day is the new normal: its minutes are learnt from, and the level restarts at it.
-pub(crate) fn is_new_normal(alert: &Alert) -> bool {
-    let shifted = alert.level_shifted_at.is_some();
-    shifted && alert.cause == Cause::Deviation
+/// The day on which the level moved is half the one and half the other: it teaches nothing.
+pub(crate) fn new_normal_mask(onset: Minute, whole_day: Minute) -> Mask {
+    Mask { from: onset, to: whole_day, reason: MaskReason::Incident, author: None }
+}
+
+/// The first local day that lies wholly after a minute.
+pub(crate) fn first_whole_day(zone: chrono_tz::Tz, minute: Minute) -> Range<Minute> {
+    let clock = LocalClock::new(zone, minute - 1440, minute + 3 * 1440);
+    let day = clock.day(minute) + 1;
+    clock.day_start(day)..clock.day_start(day + 1)
 }
 
 /// The most frequent slices of each column.

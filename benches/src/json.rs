@@ -156,7 +156,6 @@ fn push_int(out: &mut Vec<u8>, number: u64) {
 }
 
 /// Decimal digits with leading zeros up to `width`.
-#[expect(clippy::cast_possible_truncation, reason = "a digit")]
 fn push_padded(out: &mut Vec<u8>, mut number: u64, width: usize) {
     let mut digits = [b'0'; 20];
     let mut at = digits.len();

@@ -28,7 +28,6 @@ impl Random {
     }
 
     /// Uniform integer below `bound`; 0 when `bound` is 0.
-    #[expect(clippy::cast_possible_truncation, reason = "the high half of a 96-bit product fits 32 bits")]
     pub fn below(&mut self, bound: u32) -> u32 {
         (((self.bits() >> 32) * u64::from(bound)) >> 32) as u32
     }
@@ -56,7 +55,6 @@ impl Random {
 }
 
 impl RngCore for Random {
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is asked for")]
     fn next_u32(&mut self) -> u32 {
         (self.bits() >> 32) as u32
     }

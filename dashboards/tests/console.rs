@@ -1,4 +1,5 @@
 //! The console as a client sees it: the real page, its files, their headers, and what it must not answer.
+
 #![cfg(feature = "console")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a failed test may panic; bodies are our own")]
 

@@ -4,25 +4,19 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The body as sent is over `ingest.body_bytes_max`.
-    #[error(
-        "the body is over {limit} bytes: split the batch, compress it, or raise ingest.body_bytes_max"
-    )]
+    #[error("the body is over {limit} bytes: split the batch, compress it, or raise ingest.body_bytes_max")]
     BodyTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// The body grows over `ingest.decompressed_bytes_max` when decompressed.
-    #[error(
-        "the body is over {limit} bytes when decompressed: split the batch or raise ingest.decompressed_bytes_max"
-    )]
+    #[error("the body is over {limit} bytes when decompressed: split the batch or raise ingest.decompressed_bytes_max")]
     DecompressedTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// More events than `ingest.events_per_request_max`.
-    #[error(
-        "the request holds more than {limit} events: split the batch or raise ingest.events_per_request_max"
-    )]
+    #[error("the request holds more than {limit} events: split the batch or raise ingest.events_per_request_max")]
     TooManyEvents {
         /// The limit.
         limit: usize,
@@ -54,9 +48,7 @@ pub enum Error {
         media: String,
     },
     /// The body is no object, array or NDJSON.
-    #[error(
-        "{reason} at byte {position}: send one JSON object, an array of objects, or one object per line"
-    )]
+    #[error("{reason} at byte {position}: send one JSON object, an array of objects, or one object per line")]
     Malformed {
         /// What is wrong.
         reason: &'static str,
@@ -64,9 +56,7 @@ pub enum Error {
         position: usize,
     },
     /// The dataset's name maps to nothing usable.
-    #[error(
-        "`{name}` is no dataset name: use letters, digits and _, starting with a letter; `system` is reserved"
-    )]
+    #[error("`{name}` is no dataset name: use letters, digits and _, starting with a letter; `system` is reserved")]
     DatasetName {
         /// As sent.
         name: String,

@@ -71,16 +71,7 @@ impl Intake {
     #[must_use]
     pub fn new(config: Config, store: Store, changes: Changes, clock: Arc<dyn Clock>) -> Self {
         let in_flight = Semaphore::new(kib(config.in_flight_bytes_max));
-        Self {
-            inner: Arc::new(Inner {
-                config,
-                store,
-                changes,
-                clock,
-                in_flight,
-                stats: stats::Stats::default(),
-            }),
-        }
+        Self { inner: Arc::new(Inner { config, store, changes, clock, in_flight, stats: stats::Stats::default() }) }
     }
 
     /// Takes one request: decompress, split, decode, append. Returns after its events are fsynced and visible.
@@ -93,28 +84,17 @@ impl Intake {
             .in_flight
             .try_acquire_many(kib(request.body.len()).try_into().unwrap_or(u32::MAX))
             .map_err(|_| Error::Overloaded)?;
-        let options = AppendOptions {
-            idempotency_key: request.idempotency_key.clone(),
-            import: request.import,
-        };
-        let (decoded, lines) =
-            in_place_if_large(request.body.len(), || inner.decode(&request, &options))?;
+        let options = AppendOptions { idempotency_key: request.idempotency_key.clone(), import: request.import };
+        let (decoded, lines) = in_place_if_large(request.body.len(), || inner.decode(&request, &options))?;
         let mut rejected = decoded.rejects().to_vec();
         lines.name_in(&mut rejected);
         inner.stats.count(&rejected);
-        let receipt = inner
-            .store
-            .append(&request.dataset, decoded, options)
-            .await?;
+        let receipt = inner.store.append(&request.dataset, decoded, options).await?;
         inner.stats.accept(receipt.accepted, inner.clock.now());
         if !receipt.first_sights.is_empty() {
             inner.changes.sighted(&receipt.first_sights).await?;
         }
-        Ok(Accepted {
-            accepted: receipt.accepted,
-            duplicates: receipt.duplicates,
-            rejected,
-        })
+        Ok(Accepted { accepted: receipt.accepted, duplicates: receipt.duplicates, rejected })
     }
 
     /// Events stored per second, averaged over the last ten.
@@ -131,30 +111,13 @@ impl Intake {
 }
 
 impl Inner {
-    fn decode(
-        &self,
-        request: &Request,
-        options: &AppendOptions,
-    ) -> Result<(store::Decoded, split::Lines), Error> {
-        let plain = body::decompress(
-            &request.body,
-            request.format.encoding,
-            self.config.decompressed_bytes_max,
-        )?;
-        let split = split::split(
-            &plain,
-            request.format.media,
-            self.config.events_per_request_max,
-        )?;
+    fn decode(&self, request: &Request, options: &AppendOptions) -> Result<(store::Decoded, split::Lines), Error> {
+        let plain = body::decompress(&request.body, request.format.encoding, self.config.decompressed_bytes_max)?;
+        let split = split::split(&plain, request.format.media, self.config.events_per_request_max)?;
         if split.events.is_empty() {
-            return Err(Error::Malformed {
-                reason: "there is no event in the body",
-                position: 0,
-            });
+            return Err(Error::Malformed { reason: "there is no event in the body", position: 0 });
         }
-        let decoded = self
-            .store
-            .decode(&request.dataset, &split.events, self.clock.now(), options);
+        let decoded = self.store.decode(&request.dataset, &split.events, self.clock.now(), options);
         Ok((decoded, split.lines))
     }
 }
@@ -162,13 +125,9 @@ impl Inner {
 /// Decoding a large body takes milliseconds: tell the runtime, so that other connections go on.
 fn in_place_if_large<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     const LARGE_BYTES: usize = 256 * 1024;
-    let multi_threaded = tokio::runtime::Handle::current().runtime_flavor()
-        == tokio::runtime::RuntimeFlavor::MultiThread;
-    if bytes > LARGE_BYTES && multi_threaded {
-        tokio::task::block_in_place(work)
-    } else {
-        work()
-    }
+    let multi_threaded =
+        tokio::runtime::Handle::current().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
+    if bytes > LARGE_BYTES && multi_threaded { tokio::task::block_in_place(work) } else { work() }
 }
 
 fn kib(bytes: usize) -> usize {

@@ -37,8 +37,7 @@ async fn post_events(
 ) -> Response {
     let taken = async {
         let request = Request {
-            dataset: DatasetName::from_user(&dataset)
-                .ok_or(Error::DatasetName { name: dataset })?,
+            dataset: DatasetName::from_user(&dataset).ok_or(Error::DatasetName { name: dataset })?,
             format: Format::from_headers(&headers)?,
             idempotency_key: idempotency_key(&headers)?,
             import: parameters.import,
@@ -52,18 +51,13 @@ async fn post_events(
     }
 }
 
-async fn post_change(
-    State(intake): State<Intake>,
-    headers: HeaderMap,
-    body: axum::body::Body,
-) -> Response {
+async fn post_change(State(intake): State<Intake>, headers: HeaderMap, body: axum::body::Body) -> Response {
     const CHANGE_BYTES_MAX: usize = 256 << 10;
     let declared = async {
         Format::from_headers(&headers)?;
         let body = read(body, CHANGE_BYTES_MAX).await?;
-        let body: Value = serde_json::from_slice(&body).map_err(|error| Error::Change {
-            message: format!("not JSON: {error}"),
-        })?;
+        let body: Value =
+            serde_json::from_slice(&body).map_err(|error| Error::Change { message: format!("not JSON: {error}") })?;
         intake.inner.changes.declare(&body).await
     };
     match declared.await {
@@ -96,22 +90,14 @@ fn answer(accepted: &Accepted, headers: &HeaderMap) -> Response {
     let rejected: Vec<_> = accepted
         .rejected
         .iter()
-        .map(
-            |reject| json!({"index": reject.index, "code": reject.code, "message": reject.message}),
-        )
+        .map(|reject| json!({"index": reject.index, "code": reject.code, "message": reject.message}))
         .collect();
     let mut body = json!({"accepted": accepted.accepted, "duplicates": accepted.duplicates, "rejected": rejected});
     if accepted.accepted + accepted.duplicates > 0 {
         return Json(body).into_response();
     }
-    let first = accepted
-        .rejected
-        .first()
-        .map_or("", |reject| reject.message.as_str());
-    let message = format!(
-        "none of {} events was accepted; the first: {first}",
-        accepted.rejected.len()
-    );
+    let first = accepted.rejected.first().map_or("", |reject| reject.message.as_str());
+    let message = format!("none of {} events was accepted; the first: {first}", accepted.rejected.len());
     body["error"] = error_body("nothing_accepted", &message, headers);
     (StatusCode::BAD_REQUEST, Json(body)).into_response()
 }
@@ -127,18 +113,9 @@ fn refuse(intake: &Intake, error: &Error, headers: &HeaderMap) -> Response {
     if let Error::Store(source) = error {
         message = format!("{message}: {source}");
     }
-    let mut response = (
-        status,
-        Json(json!({"error": error_body(code, &message, headers)})),
-    )
-        .into_response();
-    if matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-    ) {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    let mut response = (status, Json(json!({"error": error_body(code, &message, headers)}))).into_response();
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     }
     response
 }
@@ -151,12 +128,8 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::TooManyEvents { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
         Error::BodyInterrupted => (StatusCode::BAD_REQUEST, "body_interrupted"),
         Error::Decompress { .. } => (StatusCode::BAD_REQUEST, "bad_compression"),
-        Error::UnsupportedEncoding { .. } => {
-            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding")
-        }
-        Error::UnsupportedMedia { .. } => {
-            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
-        }
+        Error::UnsupportedEncoding { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding"),
+        Error::UnsupportedMedia { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
         Error::Malformed { .. } => (StatusCode::BAD_REQUEST, "malformed_json"),
         Error::DatasetName { .. } => (StatusCode::BAD_REQUEST, "bad_dataset_name"),
         Error::IdempotencyKey => (StatusCode::BAD_REQUEST, "bad_idempotency_key"),

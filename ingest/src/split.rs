@@ -33,31 +33,21 @@ impl Lines {
 pub(crate) fn split(body: &[u8], media: Media, limit: usize) -> Result<Split<'_>, Error> {
     let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let Some(start) = skip_space(text, 0) else {
-        return Err(Error::Malformed {
-            reason: "the body is empty",
-            position: 0,
-        });
+        return Err(Error::Malformed { reason: "the body is empty", position: 0 });
     };
     match (media, text[start]) {
         (Media::Ndjson, _) => split_lines(text, limit),
         (Media::Json, b'[') => split_array(text, start, limit),
-        (Media::Json, b'{') if is_one_value(text, start) || !is_line_wise(text) => Ok(Split {
-            events: vec![text[start..].trim_ascii_end()],
-            lines: Lines::default(),
-        }),
+        (Media::Json, b'{') if is_one_value(text, start) || !is_line_wise(text) => {
+            Ok(Split { events: vec![text[start..].trim_ascii_end()], lines: Lines::default() })
+        }
         (Media::Json, b'{') => split_lines(text, limit),
-        (Media::Json, _) => Err(Error::Malformed {
-            reason: "expected `{` or `[`",
-            position: start,
-        }),
+        (Media::Json, _) => Err(Error::Malformed { reason: "expected `{` or `[`", position: start }),
     }
 }
 
 fn split_lines(text: &[u8], limit: usize) -> Result<Split<'_>, Error> {
-    let mut split = Split {
-        events: Vec::new(),
-        lines: Lines::default(),
-    };
+    let mut split = Split { events: Vec::new(), lines: Lines::default() };
     for (number, line) in (1_u32..).zip(text.split(|&byte| byte == b'\n')) {
         let line = line.trim_ascii();
         if line.is_empty() {
@@ -77,18 +67,12 @@ fn split_array(text: &[u8], open: usize, limit: usize) -> Result<Split<'_>, Erro
     let mut events = Vec::new();
     let mut at = open + 1;
     loop {
-        let start = skip_space(text, at).ok_or(Error::Malformed {
-            reason: NOT_CLOSED,
-            position: text.len(),
-        })?;
+        let start = skip_space(text, at).ok_or(Error::Malformed { reason: NOT_CLOSED, position: text.len() })?;
         if text[start] == b']' && events.is_empty() {
             at = start;
             break;
         }
-        let end = element_end(text, start).ok_or(Error::Malformed {
-            reason: NOT_CLOSED,
-            position: text.len(),
-        })?;
+        let end = element_end(text, start).ok_or(Error::Malformed { reason: NOT_CLOSED, position: text.len() })?;
         if events.len() == limit {
             return Err(Error::TooManyEvents { limit });
         }
@@ -100,14 +84,8 @@ fn split_array(text: &[u8], open: usize, limit: usize) -> Result<Split<'_>, Erro
         at += 1;
     }
     match skip_space(text, at + 1) {
-        Some(position) => Err(Error::Malformed {
-            reason: "there is more after the end of the array",
-            position,
-        }),
-        None => Ok(Split {
-            events,
-            lines: Lines::default(),
-        }),
+        Some(position) => Err(Error::Malformed { reason: "there is more after the end of the array", position }),
+        None => Ok(Split { events, lines: Lines::default() }),
     }
 }
 
@@ -132,10 +110,7 @@ fn element_end(text: &[u8], start: usize) -> Option<usize> {
 fn string_end(text: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     loop {
-        at += text
-            .get(at..)?
-            .iter()
-            .position(|&byte| byte == b'"' || byte == b'\\')?;
+        at += text.get(at..)?.iter().position(|&byte| byte == b'"' || byte == b'\\')?;
         if text[at] == b'"' {
             return Some(at);
         }
@@ -165,24 +140,13 @@ fn is_one_value(text: &[u8], start: usize) -> bool {
 
 /// True when the body looks like one object per line: more than one line, each beginning with `{`.
 fn is_line_wise(text: &[u8]) -> bool {
-    let mut lines = text
-        .split(|&byte| byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty());
+    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let (first, second) = (lines.next(), lines.next());
-    second.is_some()
-        && first
-            .into_iter()
-            .chain(second)
-            .chain(lines)
-            .all(|line| line[0] == b'{')
+    second.is_some() && first.into_iter().chain(second).chain(lines).all(|line| line[0] == b'{')
 }
 
 fn skip_space(text: &[u8], from: usize) -> Option<usize> {
-    text.get(from..)?
-        .iter()
-        .position(|byte| !byte.is_ascii_whitespace())
-        .map(|skipped| from + skipped)
+    text.get(from..)?.iter().position(|byte| !byte.is_ascii_whitespace()).map(|skipped| from + skipped)
 }
 
 #[cfg(test)]
@@ -191,13 +155,8 @@ mod tests {
 
     fn check(body: &str, media: Media, expected: Result<&[&str], &str>) {
         let split = split(body.as_bytes(), media, 4);
-        let found = split.map(|split| {
-            split
-                .events
-                .into_iter()
-                .map(|event| str::from_utf8(event).unwrap())
-                .collect::<Vec<_>>()
-        });
+        let found =
+            split.map(|split| split.events.into_iter().map(|event| str::from_utf8(event).unwrap()).collect::<Vec<_>>());
         match (found, expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{body}"),
             (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{body}: {error}"),
@@ -219,48 +178,20 @@ mod tests {
 
     #[test]
     fn arrays_are_cut_at_their_own_commas() {
-        check(
-            r#"[{"a":"],\"}"},{"b":[1,2]} , 3]"#,
-            Media::Json,
-            Ok(&[r#"{"a":"],\"}"}"#, r#"{"b":[1,2]}"#, "3"]),
-        );
+        check(r#"[{"a":"],\"}"},{"b":[1,2]} , 3]"#, Media::Json, Ok(&[r#"{"a":"],\"}"}"#, r#"{"b":[1,2]}"#, "3"]));
         check("[]", Media::Json, Ok(&[]));
-        check(
-            r#"[{"a":1},{"a":},{"b":2}]"#,
-            Media::Json,
-            Ok(&[r#"{"a":1}"#, r#"{"a":}"#, r#"{"b":2}"#]),
-        );
-        check(
-            r#"[{"a":1}"#,
-            Media::Json,
-            Err("the array is not closed at byte 8"),
-        );
+        check(r#"[{"a":1},{"a":},{"b":2}]"#, Media::Json, Ok(&[r#"{"a":1}"#, r#"{"a":}"#, r#"{"b":2}"#]));
+        check(r#"[{"a":1}"#, Media::Json, Err("the array is not closed at byte 8"));
         check(r#"[{"a":"1}]"#, Media::Json, Err("the array is not closed"));
-        check(
-            r#"[{}] {}"#,
-            Media::Json,
-            Err("more after the end of the array at byte 5"),
-        );
+        check(r#"[{}] {}"#, Media::Json, Err("more after the end of the array at byte 5"));
         check("[1,2,3,4,5]", Media::Json, Err("more than 4 events"));
     }
 
     #[test]
     fn lines_survive_a_bad_neighbour() {
-        check(
-            "{\"a\":1}\n{\"a\":\n{\"b\":2}\n",
-            Media::Json,
-            Ok(&["{\"a\":1}", "{\"a\":", "{\"b\":2}"]),
-        );
-        check(
-            "{\"a\":\n{\"b\":2}",
-            Media::Json,
-            Ok(&["{\"a\":", "{\"b\":2}"]),
-        );
-        check(
-            "nonsense\n\n{\"b\":2}\r\n",
-            Media::Ndjson,
-            Ok(&["nonsense", "{\"b\":2}"]),
-        );
+        check("{\"a\":1}\n{\"a\":\n{\"b\":2}\n", Media::Json, Ok(&["{\"a\":1}", "{\"a\":", "{\"b\":2}"]));
+        check("{\"a\":\n{\"b\":2}", Media::Json, Ok(&["{\"a\":", "{\"b\":2}"]));
+        check("nonsense\n\n{\"b\":2}\r\n", Media::Ndjson, Ok(&["nonsense", "{\"b\":2}"]));
     }
 
     #[test]
@@ -272,11 +203,7 @@ mod tests {
     #[test]
     fn rejects_name_their_line() {
         let split = split(b"{}\n\n{\"a\"\n", Media::Ndjson, 10).unwrap();
-        let mut rejects = vec![Reject {
-            index: 1,
-            code: "malformed_json",
-            message: "expected `:`".into(),
-        }];
+        let mut rejects = vec![Reject { index: 1, code: "malformed_json", message: "expected `:`".into() }];
         split.lines.name_in(&mut rejects);
         assert_eq!(rejects[0].message, "line 3: expected `:`");
     }

@@ -35,20 +35,13 @@ impl Rate {
 
     fn add(&mut self, second: i64, events: u64) {
         let slot = self.slot(second);
-        *slot = if slot.0 == second {
-            (second, slot.1 + events)
-        } else {
-            (second, events)
-        };
+        *slot = if slot.0 == second { (second, slot.1 + events) } else { (second, events) };
     }
 
     /// Mean events per second over the whole seconds before `second`.
     fn mean(&self, second: i64) -> f64 {
         let oldest = second - i64::try_from(RATE_WINDOW_S).unwrap_or(1) + 1;
-        let recent = self
-            .seconds
-            .iter()
-            .filter(|(at, _)| (oldest..second).contains(at));
+        let recent = self.seconds.iter().filter(|(at, _)| (oldest..second).contains(at));
         recent.fold(0.0, |sum, (_, events)| sum + *events as f64) / (RATE_WINDOW_S - 1) as f64
     }
 }
@@ -56,8 +49,7 @@ impl Rate {
 impl Stats {
     /// Counts stored events.
     pub(crate) fn accept(&self, events: u32, now: Timestamp) {
-        self.accepted
-            .fetch_add(u64::from(events), Ordering::Relaxed);
+        self.accepted.fetch_add(u64::from(events), Ordering::Relaxed);
         self.rate.lock().add(now.seconds(), u64::from(events));
     }
 
@@ -91,18 +83,8 @@ impl Stats {
             self.requests.load(Ordering::Relaxed),
             self.accepted.load(Ordering::Relaxed)
         );
-        labelled(
-            &mut text,
-            "events_rejected_total",
-            "Events rejected, by reason.",
-            &self.rejects.lock(),
-        );
-        labelled(
-            &mut text,
-            "requests_refused_total",
-            "Requests refused as a whole, by reason.",
-            &self.refusals.lock(),
-        );
+        labelled(&mut text, "events_rejected_total", "Events rejected, by reason.", &self.rejects.lock());
+        labelled(&mut text, "requests_refused_total", "Requests refused as a whole, by reason.", &self.refusals.lock());
         text
     }
 }

@@ -7,7 +7,11 @@ use std::{
 };
 
 use anyhow::bail;
-use benches::{client::Connection, machine};
+use benches::{
+    client::Connection,
+    machine,
+    story::{BROKEN_EXPERIMENT, Change, Environment},
+};
 
 use super::{
     MINUTE, SECOND, Stage, definitions, history,
@@ -97,8 +101,7 @@ impl Declared {
         let now = machine::now();
         let due: Vec<_> = {
             let story = stage.story();
-            let is_due =
-                |change: &&benches::story::Change| change.time <= now && !self.keys.contains(&change.dedup_key);
+            let is_due = |change: &&Change| change.time <= now && !self.keys.contains(&change.dedup_key);
             story.changes().iter().filter(is_due).cloned().collect()
         };
         let mut lines = Vec::new();
@@ -138,12 +141,13 @@ impl Status {
         }
         let now = machine::now();
         let events = thousands(stage.counts.events.load(Ordering::Relaxed));
-        let next = match (activation - now) / SECOND {
-            left @ 0.. => format!("experiment 13 in {}", minutes(left)),
-            since => match stage.pages.count() {
-                0 => format!("experiment 13 on since {}, no page yet", minutes(-since)),
-                count => format!("{count} page{}", if count == 1 { "" } else { "s" }),
-            },
+        let seconds = (activation - now) / SECOND;
+        let is_on = stage.story().share(Environment::Production, BROKEN_EXPERIMENT, now) > 0.0;
+        let next = match (is_on, stage.pages.count()) {
+            _ if seconds >= 0 => format!("experiment 13 in {}", minutes(seconds)),
+            (true, 0) => format!("experiment 13 on since {}, no page yet", minutes(-seconds)),
+            (true, _) => format!("paged; experiment 13 still on since {}", minutes(-seconds)),
+            (false, _) => "experiment 13 off".to_owned(),
         };
         stage.screen.status(&format!("{}  {}  {events} live events  {next}", clock(now), self.text));
     }

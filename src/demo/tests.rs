@@ -94,7 +94,9 @@ async fn on_thread<T: Send + 'static>(stage: &Arc<Stage>, part: fn(&Stage) -> T)
 
 fn bookings(taken: &Taken) -> usize {
     let lines = taken.bodies.values().flat_map(|body| body.lines());
-    lines.filter(|line| line.contains(r#""booking":{"made":true"#) && line.contains(r#""environment":"production""#)).count()
+    lines
+        .filter(|line| line.contains(r#""booking":{"made":true"#) && line.contains(r#""environment":"production""#))
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ const MIB: u64 = 1024 * 1024;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The data folder; created when absent, used by one process at a time.
+    #[serde(skip)]
     pub folder: PathBuf,
     /// A dataset is written to Parquet once its unflushed events take this many bytes of memory.
     /// Higher: fewer, larger files; more memory.

@@ -18,17 +18,8 @@ async fn refused(
         request = request.header(*name, *value);
     }
     let (status, answer) = answer(request).await;
-    assert_eq!(
-        (status, answer["error"]["code"].as_str().unwrap_or_default()),
-        expected,
-        "{answer}"
-    );
-    assert!(
-        answer["error"]["request_id"]
-            .as_str()
-            .is_some_and(|id| id.len() == 26),
-        "{answer}"
-    );
+    assert_eq!((status, answer["error"]["code"].as_str().unwrap_or_default()), expected, "{answer}");
+    assert!(answer["error"]["request_id"].as_str().is_some_and(|id| id.len() == 26), "{answer}");
     answer
 }
 
@@ -42,71 +33,28 @@ async fn bodies_that_cannot_be_taken_say_why() {
     refused(&server, "[{\"a\":1}", &[json_type], (400, "malformed_json")).await;
     refused(&server, "[]", &[json_type], (400, "malformed_json")).await;
     refused(&server, "", &[json_type], (400, "malformed_json")).await;
-    refused(
-        &server,
-        "a=1",
-        &[("content-type", "application/x-www-form-urlencoded")],
-        (415, "unsupported_media_type"),
-    )
-    .await;
-    refused(
-        &server,
-        "{}",
-        &[("content-encoding", "br")],
-        (415, "unsupported_encoding"),
-    )
-    .await;
-    refused(
-        &server,
-        "{}",
-        &[("content-encoding", "gzip")],
-        (400, "bad_compression"),
-    )
-    .await;
-    refused(
-        &server,
-        vec![b' '; 17 << 20],
-        &[json_type],
-        (413, "body_too_large"),
-    )
-    .await;
+    refused(&server, "a=1", &[("content-type", "application/x-www-form-urlencoded")], (415, "unsupported_media_type"))
+        .await;
+    refused(&server, "{}", &[("content-encoding", "br")], (415, "unsupported_encoding")).await;
+    refused(&server, "{}", &[("content-encoding", "gzip")], (400, "bad_compression")).await;
+    refused(&server, vec![b' '; 17 << 20], &[json_type], (413, "body_too_large")).await;
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     bomb.write_all(&vec![b' '; 65 << 20]).unwrap();
-    let answer = refused(
-        &server,
-        bomb.finish().unwrap(),
-        &[("content-encoding", "gzip")],
-        (413, "body_too_large"),
-    )
-    .await;
-    assert!(
-        answer["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("decompressed"),
-        "{answer}"
-    );
+    let answer =
+        refused(&server, bomb.finish().unwrap(), &[("content-encoding", "gzip")], (413, "body_too_large")).await;
+    assert!(answer["error"]["message"].as_str().unwrap().contains("decompressed"), "{answer}");
+}
 
-    // One bad line among good ones costs only itself.
+#[tokio::test]
+async fn one_bad_line_among_good_ones_costs_only_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
     let lines = "{\"n\":1}\n{\"n\":\n\n{\"n\":3}\n[4]\n";
-    let (status, taken) =
-        crate::server::answer(server.http.post(server.path("/events/shop")).body(lines)).await;
+    let (status, taken) = crate::server::answer(server.http.post(server.path("/events/shop")).body(lines)).await;
     assert_eq!((status, &taken["accepted"]), (200, &json!(2)), "{taken}");
     let rejected = taken["rejected"].as_array().unwrap();
-    assert_eq!(
-        rejected
-            .iter()
-            .map(|reject| reject["index"].as_u64().unwrap())
-            .collect::<Vec<_>>(),
-        [1, 3]
-    );
-    assert!(
-        rejected[0]["message"]
-            .as_str()
-            .unwrap()
-            .starts_with("line 2: "),
-        "{taken}"
-    );
+    assert_eq!(rejected.iter().map(|reject| reject["index"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 3]);
+    assert!(rejected[0]["message"].as_str().unwrap().starts_with("line 2: "), "{taken}");
     assert_eq!(server.value("select sum(n) from events").await, 4);
 }
 
@@ -115,92 +63,39 @@ async fn idempotency_keys_cover_whole_requests() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let post = |body: &'static str| {
-        answer(
-            server
-                .http
-                .post(server.path("/events/shop"))
-                .header("idempotency-key", "k1")
-                .body(body),
-        )
+        answer(server.http.post(server.path("/events/shop")).header("idempotency-key", "k1").body(body))
     };
     assert_eq!(post("[{\"n\":1},{\"n\":2}]").await.1["accepted"], 2);
     let (status, again) = post("[{\"n\":1},{\"n\":2}]").await;
-    assert_eq!(
-        (status, &again["accepted"], &again["duplicates"]),
-        (200, &json!(0), &json!(2))
-    );
+    assert_eq!((status, &again["accepted"], &again["duplicates"]), (200, &json!(0), &json!(2)));
     let (status, other) = post("[{\"n\":3}]").await;
-    assert_eq!(
-        (status, &other["error"]["code"]),
-        (409, &json!("idempotency_key_reused")),
-        "{other}"
-    );
+    assert_eq!((status, &other["error"]["code"]), (409, &json!("idempotency_key_reused")), "{other}");
 }
 
 #[tokio::test]
 async fn sql_that_cannot_run_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
-    server
-        .post("/events/shop", &json!({"route": "/a", "duration_ms": 5}))
-        .await;
+    server.post("/events/shop", &json!({"route": "/a", "duration_ms": 5})).await;
     for (sql, status, code, part) in [
-        (
-            "select * from nowhere.events",
-            400,
-            "unknown_table",
-            "nowhere",
-        ),
-        (
-            "select duration from events",
-            400,
-            "unknown_column",
-            "duration_ms",
-        ),
+        ("select * from nowhere.events", 400, "unknown_table", "nowhere"),
+        ("select duration from events", 400, "unknown_column", "duration_ms"),
         ("selekt 1", 400, "sql_syntax", "selekt"),
         ("insert into events values (1)", 400, "read_only", ""),
         ("create table x as select 1", 400, "read_only", ""),
         ("copy (select 1) to '/tmp/x.csv'", 400, "read_only", ""),
-        (
-            "create external table x stored as csv location '/etc/passwd'",
-            400,
-            "read_only",
-            "",
-        ),
-        (
-            "set datafusion.execution.target_partitions = 1",
-            400,
-            "read_only",
-            "",
-        ),
+        ("create external table x stored as csv location '/etc/passwd'", 400, "read_only", ""),
+        ("set datafusion.execution.target_partitions = 1", 400, "read_only", ""),
     ] {
-        let (found, answer) = server
-            .post("/sql", &json!({"sql": sql, "dataset": "shop"}))
-            .await;
-        assert_eq!(
-            (found, answer["error"]["code"].as_str().unwrap_or_default()),
-            (status, code),
-            "{sql}: {answer}"
-        );
-        assert!(
-            answer["error"]["message"].as_str().unwrap().contains(part),
-            "{sql}: {answer}"
-        );
+        let (found, answer) = server.post("/sql", &json!({"sql": sql, "dataset": "shop"})).await;
+        assert_eq!((found, answer["error"]["code"].as_str().unwrap_or_default()), (status, code), "{sql}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(part), "{sql}: {answer}");
     }
     let endless = "select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b, generate_series(1, 100000) c where a.value + b.value = c.value";
-    let (status, answer) = server
-        .post("/sql", &json!({"sql": endless, "timeout_ms": 300}))
-        .await;
-    assert_eq!(
-        (status, &answer["error"]["code"]),
-        (408, &json!("deadline_exceeded")),
-        "{answer}"
-    );
+    let (status, answer) = server.post("/sql", &json!({"sql": endless, "timeout_ms": 300})).await;
+    assert_eq!((status, &answer["error"]["code"]), (408, &json!("deadline_exceeded")), "{answer}");
     let (status, answer) = server.get("/nothing").await;
-    assert_eq!(
-        (status, &answer["error"]["code"]),
-        (404, &json!("no_such_route"))
-    );
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("no_such_route")));
 }
 
 #[test]
@@ -209,27 +104,12 @@ fn a_server_that_cannot_start_says_why() {
     let data = folder.path().join("data");
     let server = Server::start(&data);
     let serve = |data: &std::path::Path, listen: &str| {
-        run_within_deadline(
-            yellowline()
-                .arg("serve")
-                .arg("--data")
-                .arg(data)
-                .args(["--listen", listen]),
-        )
+        run_within_deadline(yellowline().arg("serve").arg("--data").arg(data).args(["--listen", listen]))
     };
-    let (code, text) = serve(
-        &folder.path().join("other"),
-        server.url.trim_start_matches("http://"),
-    );
-    assert!(
-        code == 1 && text.contains("is in use") && text.contains("--listen"),
-        "{code}: {text}"
-    );
+    let (code, text) = serve(&folder.path().join("other"), server.url.trim_start_matches("http://"));
+    assert!(code == 1 && text.contains("is in use") && text.contains("--listen"), "{code}: {text}");
     let (code, text) = serve(&data, "127.0.0.1:0");
-    assert!(
-        code == 1 && text.contains("another") && text.contains("data"),
-        "{code}: {text}"
-    );
+    assert!(code == 1 && text.contains("another") && text.contains("data"), "{code}: {text}");
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     let (code, text) = serve(&file, "127.0.0.1:0");
@@ -248,34 +128,17 @@ fn a_server_that_cannot_start_says_why() {
 fn a_wrong_configuration_is_told_whole() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("y.toml");
-    std::fs::write(
-        &config,
-        "lisen = \"127.0.0.1:0\"\n[ingest]\nbody_bytes_max = \"big\"\n",
-    )
-    .unwrap();
+    std::fs::write(&config, "lisen = \"127.0.0.1:0\"\n[ingest]\nbody_bytes_max = \"big\"\n").unwrap();
     let (code, text) = run_within_deadline(yellowline().args(["serve", "--config"]).arg(&config));
     assert_eq!(code, 2, "{text}");
-    assert!(
-        text.contains("y.toml:1") && text.contains("`listen`") && text.contains("y.toml:3"),
-        "{text}"
-    );
+    assert!(text.contains("y.toml:1") && text.contains("`listen`") && text.contains("y.toml:3"), "{text}");
 
     let metrics = folder.path().join("data/metrics");
     std::fs::create_dir_all(&metrics).unwrap();
-    std::fs::write(
-        metrics.join("bad.toml"),
-        "[[metric]]\nname = \"bookings\"\ndatset = \"shop\"\nkind = \"count\"\n",
-    )
-    .unwrap();
-    let (code, text) = run_within_deadline(
-        yellowline()
-            .arg("check-config")
-            .arg("--data")
-            .arg(folder.path().join("data")),
-    );
+    std::fs::write(metrics.join("bad.toml"), "[[metric]]\nname = \"bookings\"\ndatset = \"shop\"\nkind = \"count\"\n")
+        .unwrap();
+    let (code, text) =
+        run_within_deadline(yellowline().arg("check-config").arg("--data").arg(folder.path().join("data")));
     assert_eq!(code, 2, "{text}");
-    assert!(
-        text.contains("bad.toml:3") && text.contains("`dataset`"),
-        "{text}"
-    );
+    assert!(text.contains("bad.toml:3") && text.contains("`dataset`"), "{text}");
 }

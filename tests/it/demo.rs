@@ -25,7 +25,7 @@ struct Demo {
 impl Demo {
     fn start(data: &std::path::Path) -> Self {
         let mut child = yellowline()
-            .args(["demo", "--listen", "127.0.0.1:0", "--days", "0.2", "--calm-s", "0", "--data"])
+            .args(["demo", "--listen", "127.0.0.1:0", "--days", "0.1", "--calm-s", "0", "--data"])
             .arg(data)
             .stdout(Stdio::piped())
             .spawn()

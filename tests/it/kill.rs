@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::server::{DEADLINE, Server};
 
-const CLIENTS: u64 = 8;
+const CLIENTS: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two tries of a client, and two looks at the counters: leaves the processors to the server.
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
@@ -53,7 +53,7 @@ impl Client<'_> {
     fn body(&self, first: u64, count: u64, by_id: bool, random: &mut Random) -> Vec<u8> {
         let mut body = Vec::new();
         for n in first..first + count {
-            let mut event = json!({ "client": self.number, "n": n, "filler": "x".repeat(random.below(900) as usize) });
+            let mut event = json!({ "client": self.number, "n": n, "filler": "x".repeat(usize::try_from(random.below(900)).unwrap()) });
             if by_id {
                 event["id"] = format!("{}-{}-{n}", self.seed, self.number).into();
             }
@@ -102,14 +102,15 @@ fn stored(address: SocketAddr) -> Vec<(u64, u64, u64)> {
         assert!(begin.elapsed() < DEADLINE, "{}", answer.text());
     };
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let mut found = vec![(0, 0, 0); CLIENTS as usize];
+    let mut found = vec![(0, 0, 0); CLIENTS];
     for row in answer.json()["rows"].as_array().unwrap() {
         let number = |column: usize| row[column].as_u64().unwrap();
-        found[number(0) as usize] = (number(1), number(2), number(3) + 1);
+        found[usize::try_from(number(0)).unwrap()] = (number(1), number(2), number(3) + 1);
     }
     found
 }
 
+#[expect(clippy::disallowed_methods, reason = "the settings of a test run, not of the server")]
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
 }

@@ -32,23 +32,14 @@ fn every_dependency_has_a_permissive_licence() {
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     assert!(packages.len() > 100, "the dependency tree was not read");
     let bad: Vec<_> = packages
         .iter()
         .filter(|package| !package["license"].as_str().is_some_and(is_permissive))
-        .map(|package| {
-            format!(
-                "{} {}: {}",
-                package["name"], package["version"], package["license"]
-            )
-        })
+        .map(|package| format!("{} {}: {}", package["name"], package["version"], package["license"]))
         .collect();
     assert!(bad.is_empty(), "no permissive licence:\n{}", bad.join("\n"));
 }
@@ -56,27 +47,18 @@ fn every_dependency_has_a_permissive_licence() {
 /// `A OR B` needs one of them, `A AND B` both; `/` is an old spelling of OR.
 fn is_permissive(expression: &str) -> bool {
     let expression = expression.replace('/', " OR ");
-    split_outside_brackets(&expression, " AND ")
-        .iter()
-        .all(|part| {
-            let part = part.trim();
-            match part
-                .strip_prefix('(')
-                .and_then(|rest| rest.strip_suffix(')'))
-            {
-                Some(inner) => is_permissive(inner),
-                None => {
-                    let choices = split_outside_brackets(part, " OR ");
-                    choices.iter().any(|choice| {
-                        if choices.len() > 1 {
-                            is_permissive(choice.trim())
-                        } else {
-                            PERMISSIVE.contains(&choice.trim())
-                        }
-                    })
-                }
+    split_outside_brackets(&expression, " AND ").iter().all(|part| {
+        let part = part.trim();
+        match part.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+            Some(inner) => is_permissive(inner),
+            None => {
+                let choices = split_outside_brackets(part, " OR ");
+                choices.iter().any(|choice| {
+                    if choices.len() > 1 { is_permissive(choice.trim()) } else { PERMISSIVE.contains(&choice.trim()) }
+                })
             }
-        })
+        }
+    })
 }
 
 fn split_outside_brackets<'a>(text: &'a str, separator: &str) -> Vec<&'a str> {

@@ -1,5 +1,7 @@
 //! Black-box tests: the real binary, real HTTP, real files. One binary, one module per promise.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod bad_input;
 mod demo;
 mod kill;

@@ -48,18 +48,12 @@ impl Server {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines
-            .by_ref()
-            .map(Result::unwrap)
-            .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
+        let address =
+            lines.by_ref().map(Result::unwrap).find_map(|line| line.strip_prefix("listening on ").map(str::to_owned));
         let url = address.expect("the server ended before it listened");
         // Whatever it prints later must not fill the pipe and stop it.
         std::thread::spawn(move || lines.for_each(drop));
-        Self {
-            child,
-            url: url.replace("0.0.0.0", "127.0.0.1"),
-            http: client(),
-        }
+        Self { child, url: url.replace("0.0.0.0", "127.0.0.1"), http: client() }
     }
 
     /// kill -9.
@@ -71,13 +65,7 @@ impl Server {
     /// SIGTERM, and waits for a clean end.
     pub(crate) fn stop(mut self) {
         let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());
     }
 
@@ -97,9 +85,7 @@ impl Server {
 
     /// The rows of a statement that must succeed.
     pub(crate) async fn rows(&self, sql: &str) -> Vec<Value> {
-        let (status, answer) = self
-            .post("/sql", &json!({"sql": sql, "dataset": "shop"}))
-            .await;
+        let (status, answer) = self.post("/sql", &json!({"sql": sql, "dataset": "shop"})).await;
         assert_eq!(status, 200, "{sql}: {answer}");
         answer["rows"].as_array().unwrap().clone()
     }
@@ -127,30 +113,19 @@ pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
-    (
-        status,
-        serde_json::from_str(&text).unwrap_or(Value::String(text)),
-    )
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 /// Runs the binary to its end: exit code, standard output, standard error.
 pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap_or(-1),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
 /// Runs a command that should end by itself, and kills it when it does not.
 pub(crate) fn run_within_deadline(command: &mut Command) -> (i32, String) {
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     let code = loop {
         match child.try_wait().unwrap() {
@@ -163,12 +138,7 @@ pub(crate) fn run_within_deadline(command: &mut Command) -> (i32, String) {
         }
     };
     let mut stderr = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut stderr)
-        .unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     (code, stderr)
 }
 

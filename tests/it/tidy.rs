@@ -17,11 +17,7 @@ fn files() -> Vec<PathBuf> {
         .output()
         .unwrap();
     let listed = String::from_utf8(output.stdout).unwrap();
-    let files: Vec<_> = listed
-        .lines()
-        .map(PathBuf::from)
-        .filter(|file| root().join(file).is_file())
-        .collect();
+    let files: Vec<_> = listed.lines().map(PathBuf::from).filter(|file| root().join(file).is_file()).collect();
     assert!(files.len() > 50, "the files were not listed");
     files
 }
@@ -31,10 +27,7 @@ fn text(file: &Path) -> String {
 }
 
 fn is_code(file: &Path) -> bool {
-    matches!(
-        file.extension().and_then(|extension| extension.to_str()),
-        Some("rs" | "ts" | "tsx" | "css")
-    )
+    matches!(file.extension().and_then(|extension| extension.to_str()), Some("rs" | "ts" | "tsx" | "css"))
 }
 
 /// The production half of a Rust file: what stands before its unit tests.
@@ -55,10 +48,7 @@ fn crates_depend_only_downwards() {
     for (name, expected) in &allowed {
         let manifest: toml::Table = text(&Path::new(name).join("Cargo.toml")).parse().unwrap();
         let dependencies = manifest["dependencies"].as_table().unwrap();
-        let ours: Vec<_> = dependencies
-            .keys()
-            .filter(|key| allowed.contains_key(key.as_str()))
-            .collect();
+        let ours: Vec<_> = dependencies.keys().filter(|key| allowed.contains_key(key.as_str())).collect();
         assert!(
             ours.iter().all(|key| expected.contains(&key.as_str())),
             "{name} may depend on {expected:?}, found {ours:?}"
@@ -80,9 +70,7 @@ fn files_are_short_enough_to_read() {
 
 #[test]
 fn modules_are_named_by_subject() {
-    const EMPTY_WORDS: [&str; 8] = [
-        "utils", "util", "common", "helpers", "helper", "types", "misc", "manager",
-    ];
+    const EMPTY_WORDS: [&str; 8] = ["utils", "util", "common", "helpers", "helper", "types", "misc", "manager"];
     let named: Vec<_> = files()
         .into_iter()
         .filter(|file| is_code(file))
@@ -105,47 +93,21 @@ fn check_home(word: &str, homes: &[&str]) {
         .filter(|file| !homes.iter().any(|home| file.starts_with(home)))
         .filter(|file| production(&text(file)).contains(word))
         .collect();
-    assert!(
-        strays.is_empty(),
-        "`{word}` belongs to {homes:?}: {strays:?}"
-    );
+    assert!(strays.is_empty(), "`{word}` belongs to {homes:?}: {strays:?}");
 }
 
 #[test]
 fn each_effect_has_one_home() {
     // Writes of the data folder go through the disk seam.
-    for word in [
-        "fs::write",
-        "fs::rename",
-        "fs::remove_file",
-        "fs::create_dir",
-        "File::create",
-        "OpenOptions",
-    ] {
-        check_home(
-            word,
-            &[
-                "store/src/disk",
-                "src/keys.rs",
-                "src/demo",
-                "src/demo.rs",
-                "benches",
-            ],
-        );
+    for word in ["fs::write", "fs::rename", "fs::remove_file", "fs::create_dir", "File::create", "OpenOptions"] {
+        check_home(word, &["store/src/disk", "src/keys.rs", "src/demo", "src/demo.rs", "benches"]);
     }
     // Outbound HTTP: the alerter's delivery, and the command line as a client of our own API.
     check_home(
         "reqwest::",
-        &[
-            "alerter/src/notify",
-            "src/client.rs",
-            "src/import.rs",
-            "src/demo",
-            "src/demo.rs",
-            "benches",
-        ],
+        &["alerter/src/notify", "src/client.rs", "src/import.rs", "src/demo", "src/demo.rs", "benches"],
     );
-    check_home("Utc::now", &["src/serve.rs"]);
+    check_home("Utc::now", &["src/serve.rs", "benches/src/machine.rs"]);
     check_home("SystemTime::now", &[]);
     check_home("serve_connection", &["src/listen.rs"]);
 }
@@ -167,11 +129,7 @@ fn the_repository_speaks_of_yellowline_alone() {
     for file in files().iter().filter(|file| !file.ends_with("Cargo.lock")) {
         let text = text(file);
         for [left, right] in &banned {
-            assert!(
-                !text.contains(&format!("{left}{right}")),
-                "{} holds {left}{right}",
-                file.display()
-            );
+            assert!(!text.contains(&format!("{left}{right}")), "{} holds {left}{right}", file.display());
         }
     }
 }
@@ -179,21 +137,11 @@ fn the_repository_speaks_of_yellowline_alone() {
 #[test]
 fn every_metric_of_ours_is_documented() {
     let page = text(Path::new("docs/operations.md"));
-    for file in files()
-        .iter()
-        .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))
-    {
+    for file in files().iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
         let text = text(file);
-        let names = production(&text)
-            .split("# TYPE ")
-            .skip(1)
-            .filter_map(|rest| rest.split_whitespace().next());
+        let names = production(&text).split("# TYPE ").skip(1).filter_map(|rest| rest.split_whitespace().next());
         for name in names.filter(|name| name.starts_with("yellowline_") && !name.contains('{')) {
-            assert!(
-                page.contains(name),
-                "{name} of {} is not in docs/operations.md",
-                file.display()
-            );
+            assert!(page.contains(name), "{name} of {} is not in docs/operations.md", file.display());
         }
     }
 }

@@ -139,6 +139,8 @@ impl Core {
                         onset,
                         onset_from: onset,
                         onset_to: onset,
+                        score: score.breach.map_or(alert.score, |breach| breach.z),
+                        window_minutes: score.breach.map_or(alert.window_minutes, |breach| breach.window_minutes()),
                         ..alert
                     };
                     self.fresh.insert(id, Fresh { alert, kind: TransitionKind::Retriggered, closed: None });

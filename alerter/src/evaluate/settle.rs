@@ -1,5 +1,7 @@
 //! The end of a round: what was found is recorded, what is open is brought up to date.
 
+use std::sync::Arc;
+
 use store::{DatasetName, Timestamp};
 
 use super::{Core, Fresh};
@@ -8,18 +10,19 @@ use crate::{
     change::{self, Change},
     history::Minute,
     page,
-    track::Tracked,
+    track::{Tracked, first_whole_day, new_normal_mask},
 };
-
-/// A deviation that lasts longer than this is taken as the new normal (design, forecast §2.8).
-const NEW_NORMAL_MINUTES: i64 = 24 * 60;
 
 impl Core {
     /// Records the incidents of this round and refreshes the open ones. Incidents that began and ended within the round (they
     /// were made up after a downtime) are recorded, but nobody is woken for them.
     pub(super) fn settle(&mut self, now: Timestamp) {
-        let open: Vec<Alert> = self.alerts.lock().open().cloned().collect();
-        let changes = if open.is_empty() && self.fresh.is_empty() { Vec::new() } else { self.changes() };
+        // Nothing new is known of an incident before its next minute.
+        let open: Vec<Alert> = match std::mem::take(&mut self.advanced) {
+            true => self.alerts.lock().open().cloned().collect(),
+            false => Vec::new(),
+        };
+        let changes = if open.is_empty() && self.fresh.is_empty() { Arc::default() } else { self.changes() };
         for (id, Fresh { mut alert, kind, closed }) in std::mem::take(&mut self.fresh) {
             self.refresh(&mut alert, &changes, closed);
             self.alerts.lock().trigger(alert, kind, closed.is_some(), now);
@@ -41,20 +44,25 @@ impl Core {
         self.alerts.lock().page_after_silence(now);
     }
 
-    /// What has lasted for a day is the new normal: the level restarts from it, and with the next fit the incident ends.
+    /// What has lasted for a whole local day is the new normal: the level restarts from that day, and with the next fit the
+    /// incident ends.
     fn take_as_normal(&mut self, alert: &mut Alert, now: Timestamp) -> bool {
-        let lasted = now.minutes() - alert.onset.minutes();
-        if alert.cause != Cause::Deviation || alert.level_shifted_at.is_some() || lasted <= NEW_NORMAL_MINUTES {
+        if alert.cause != Cause::Deviation || alert.level_shifted_at.is_some() {
             return false;
         }
         let Some(tracked) = self.tracked.get_mut(&alert.metric) else { return false };
+        let whole_day = first_whole_day(tracked.metric.zone, alert.onset.minutes());
+        if now.minutes() < whole_day.end {
+            return false;
+        }
         tracing::warn!(metric = %alert.metric, alert = %alert.id, "the deviation has lasted for a day: the new normal");
         for series in tracked.all_mut() {
-            series.history.level_shift(alert.onset.minutes());
+            series.history.mask(new_normal_mask(alert.onset.minutes(), whole_day.start));
+            series.history.level_shift(whole_day.start);
             series.live.hold(false);
             series.forget_fit();
         }
-        alert.level_shifted_at = Some(now);
+        alert.level_shifted_at = Some(Timestamp::from_minutes(whole_day.start));
         true
     }
 
@@ -121,19 +129,21 @@ impl Core {
         }
     }
 
-    /// All change lines as they are now.
-    fn changes(&self) -> Vec<Change> {
-        let dataset = DatasetName::system("changes");
-        if self.store.snapshot(&dataset).is_none() {
-            return Vec::new();
+    /// All change lines as they are now; read again only when some were added.
+    fn changes(&mut self) -> Arc<Vec<Change>> {
+        let name = DatasetName::system("changes");
+        let events =
+            self.store.datasets().into_iter().find(|dataset| dataset.name == name).map_or(0, |known| known.events);
+        if events == self.changes.0 {
+            return self.changes.1.clone();
         }
-        match self.store.read_events(&dataset) {
-            Ok(rows) => change::latest(&rows),
+        match self.store.read_events(&name) {
+            Ok(rows) => self.changes = (events, Arc::new(change::latest(&rows))),
             Err(source) => {
-                let error = crate::Error::Read { dataset: dataset.to_string(), source };
-                tracing::error!(error = %error.chain(), "the page goes out without suspects");
-                Vec::new()
+                let error = crate::Error::Read { dataset: name.to_string(), source };
+                tracing::error!(error = %error.chain(), "suspects are ranked without the latest changes");
             }
         }
+        self.changes.1.clone()
     }
 }

@@ -50,7 +50,9 @@ pub(super) fn fit(settings: &Settings, history: &History, now: Minute) -> Result
         return Err(learning(&past, usable));
     }
     let mut fitted = past.replayed(usable);
-    let suspicious = mask::suspicious(history, &past.hidden, &fitted, past.replay_start());
+    let mut suspicious = mask::suspicious(history, &past.hidden, &fitted, past.replay_start());
+    // The first day of a new normal is no ordinary day by the old level, and the only one that knows the new one.
+    suspicious.retain(|mask| !history.shifts().iter().any(|shift| (*shift..*shift + DAY_MINUTES).contains(&mask.from)));
     if !suspicious.is_empty() {
         let mut hidden = past.hidden;
         mask::hide(history, &mut hidden, &suspicious);

@@ -8,9 +8,7 @@ use crate::world::{NOON, NORMAL, World, at, shop};
 async fn a_metric_counts_the_past_that_was_there_before_it() {
     let mut world = World::start(20.0).await;
     std::fs::remove_file(world.path("shop.toml")).unwrap();
-    for minute in NOON - 600..NOON {
-        world.events(minute, NORMAL).await;
-    }
+    world.events(NOON - 600..NOON, NORMAL).await;
     world.play(2, NORMAL).await;
     std::fs::write(world.path("shop.toml"), crate::world::metric("")).unwrap();
     world.play(2, NORMAL).await;

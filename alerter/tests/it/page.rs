@@ -78,9 +78,7 @@ async fn without_a_change_near_the_page_says_so_and_slices_explain() {
     let mut world = World::start(60.0).await;
     // A day of raw events, so that slices have a past of their own.
     world.change("old", "deploy", "production", NOON - 700).await;
-    for minute in NOON - 3 * 1440..NOON {
-        world.events(minute, NORMAL).await;
-    }
+    world.events(NOON - 3 * 1440..NOON, NORMAL).await;
     world.import_weeks_before(3).await;
     world.play(60, NORMAL).await;
     world.play(12, HALF).await;
@@ -195,4 +193,29 @@ async fn requests_that_make_no_sense_are_refused_in_the_shared_shape() {
         "too_many_points",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lasts_for_a_day_is_the_new_normal() {
+    let mut world = World::start(30.0).await;
+    world.import_weeks(4).await;
+    world.play(20, NORMAL).await;
+    // From 13:20 local time on through the whole of Saturday.
+    for hours in [1, 33] {
+        world.events(world.minute..world.minute + hours * 60, HALF).await;
+        world.minute += hours * 60;
+        world.look(11).await;
+    }
+    assert_eq!(world.receiver.taken("alert.triggered").len(), 1);
+    assert_eq!(world.receiver.count(), 1, "it is still open");
+    world.play(60, HALF).await;
+    let ended = world.receiver.taken("alert.resolved");
+    assert_eq!(ended.len(), 1, "the new level is expected now");
+    assert!(ended[0]["data"]["level_shifted_at"].is_string());
+    world.play(60, HALF).await;
+    assert_eq!(world.receiver.count(), 2);
+    let metrics = world.get("/api/v1/metrics").await;
+    let expected = metrics["metrics"][0]["last"]["expected"].as_f64().unwrap();
+    let actual_rate = 0.45 * world.rates.rate(world.minute);
+    assert!((0.75..1.3).contains(&(expected / actual_rate)), "{expected} against {actual_rate}");
 }

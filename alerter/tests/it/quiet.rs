@@ -48,9 +48,8 @@ async fn minutes_nobody_looked_at_are_made_up() {
     world.play(30, NORMAL).await;
     // The alerter is stuck for half an hour; ingest is not. The drop is in that time and lasts.
     let half = Play { success: 0.4, alive: true };
-    for minute in world.minute..world.minute + 30 {
-        world.events(minute, if minute < world.minute + 10 { NORMAL } else { half }).await;
-    }
+    world.events(world.minute..world.minute + 10, NORMAL).await;
+    world.events(world.minute + 10..world.minute + 30, half).await;
     let onset = world.minute + 10;
     world.minute += 30;
     world.look(11).await;
@@ -59,4 +58,19 @@ async fn minutes_nobody_looked_at_are_made_up() {
     let began = pages[0]["data"]["onset"].as_str().unwrap();
     let near = |minute: i64| began == crate::world::at(minute, 0).to_rfc3339();
     assert!(near(onset) || near(onset - 1) || near(onset + 1), "{began}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_survives_a_restart_without_a_second_page() {
+    let mut world = World::start(60.0).await;
+    world.import_weeks(4).await;
+    world.play(70, NORMAL).await;
+    world.play(5, DEAD).await;
+    assert_eq!(world.receiver.count(), 1);
+    let mut world = world.restart(3).await;
+    world.play(5, DEAD).await;
+    assert_eq!((world.receiver.count(), world.state().await.as_str()), (1, "silent"));
+    world.play(20, NORMAL).await;
+    assert_eq!(world.receiver.taken("alert.resolved").len(), 1);
+    assert_eq!(world.receiver.count(), 2);
 }

@@ -193,11 +193,22 @@ impl World {
         assert_eq!((imported.imported, imported.rejected.len()), (usize::try_from(weeks * 10_080).unwrap(), 0));
     }
 
-    /// The events of a minute.
-    pub(crate) async fn events(&self, minute: i64, play: Play) {
+    /// Sends the events of some minutes, an hour's at a time.
+    pub(crate) async fn events(&self, minutes: std::ops::Range<i64>, play: Play) {
         if !play.alive {
             return;
         }
+        for hour in minutes.clone().step_by(60) {
+            let end = minutes.end.min(hour + 60);
+            let now = self.clock.now().max(at(end - 1, 55));
+            *self.clock.0.lock() = now;
+            let events: Vec<Value> = (hour..end).flat_map(|minute| self.events_of(minute, play)).collect();
+            self.store.append_values(&shop(), &events).await.unwrap();
+        }
+    }
+
+    /// A search, and each booking of the minute, paid or failed.
+    fn events_of(&self, minute: i64, play: Play) -> Vec<Value> {
         let booked = self.rates.at(minute);
         let mut events =
             vec![json!({"time": at(minute, 1).to_rfc3339(), "environment": "production", "route": "/search"})];
@@ -205,24 +216,23 @@ impl World {
         for (market, count) in booked.bookings.iter().enumerate() {
             for _ in 0..*count {
                 number += 1;
-                let ok = succeeds(number, play.success);
                 events.push(json!({
                     "time": at(minute, i64::from(number) % 60).to_rfc3339(),
                     "environment": "production",
                     "route": "/pay",
-                    "status": if ok { 200 } else { 500 },
+                    "status": if succeeds(number, play.success) { 200 } else { 500 },
                     "country": benches::markets::MARKETS[market].country,
                 }));
             }
         }
-        self.store.append_values(&shop(), &events).await.unwrap();
+        events
     }
 
     /// Plays minutes one after the other; the alerter looks after each.
     pub(crate) async fn play(&mut self, minutes: i64, play: Play) {
         for _ in 0..minutes {
             *self.clock.0.lock() = at(self.minute, 55);
-            self.events(self.minute, play).await;
+            self.events(self.minute..self.minute + 1, play).await;
             self.minute += 1;
             self.look(11).await;
         }

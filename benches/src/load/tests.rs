@@ -7,6 +7,9 @@ use std::{
 use super::*;
 use crate::site::Profile;
 
+/// Heads and bodies.
+type Requests = Vec<(String, Vec<u8>)>;
+
 const MINUTE: i64 = 29_919_740;
 
 #[test]
@@ -26,7 +29,7 @@ fn bodies_hold_exactly_the_events_asked_for_and_none_is_lost() {
 }
 
 /// Reads one request; false at the end of the connection.
-fn read_request(stream: &mut BufReader<TcpStream>, seen: &Mutex<Vec<(String, Vec<u8>)>>) -> bool {
+fn read_request(stream: &mut BufReader<TcpStream>, seen: &Mutex<Requests>) -> bool {
     let (mut head, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
@@ -48,7 +51,7 @@ fn read_request(stream: &mut BufReader<TcpStream>, seen: &Mutex<Vec<(String, Vec
 }
 
 /// A server that refuses every fifth request of a connection and acknowledges the others.
-fn serve(seen: Arc<Mutex<Vec<(String, Vec<u8>)>>>) -> SocketAddr {
+fn serve(seen: Arc<Mutex<Requests>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

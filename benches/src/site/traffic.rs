@@ -19,7 +19,7 @@ const MINUTE: i64 = 60 * SECOND;
 /// No visit lasts longer: visits must be planned this far ahead.
 const VISIT_MINUTES_MAX: i64 = 25;
 /// Visits that only look, per booking.
-const LOOKERS_PER_BOOKING: f64 = 2.4;
+const LOOKERS_PER_BOOKING: f64 = 3.0;
 /// Share of the visits that only look but get as far as the checkout form.
 const ABANDON_CHECKOUT: f64 = 0.18;
 /// Test visits in staging per booking in production.

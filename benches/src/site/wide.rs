@@ -3,7 +3,7 @@
 use super::{Page, event::Facts};
 use crate::{
     json::Json,
-    random::hash,
+    random::{Random, hash},
     story::{Environment, Service},
 };
 
@@ -122,9 +122,9 @@ fn referrer(facts: &Facts<'_>) -> &'static str {
 
 fn write_session(facts: &mut Facts<'_>, json: &mut Json<'_>) {
     let age = (facts.time - facts.visit.start).max(0) / 1_000_000;
-    let campaign =
-        if facts.visit.environment == Environment::Staging { 0 } else { facts.visit.seed as usize % CAMPAIGNS.len() };
+    let is_staging = facts.visit.environment == Environment::Staging;
+    let campaign = if is_staging { CAMPAIGNS[0] } else { Random::of(facts.visit.seed, 24, 0).pick(&CAMPAIGNS) };
     json.object("session").begin_text("id").hex(facts.visit.seed >> 16, 12).end_text();
     json.int("page_views", facts.number + 1).int("age_s", age.cast_unsigned());
-    json.text("campaign", CAMPAIGNS[campaign]).end();
+    json.text("campaign", campaign).end();
 }

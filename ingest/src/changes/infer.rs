@@ -11,10 +11,7 @@ pub(super) fn change(sight: &FirstSight) -> Change {
     let is_experiment = sight.dimension == "experiment";
     let service = sight.service.as_deref().unwrap_or("service");
     let title = if is_experiment {
-        format!(
-            "experiment {} variant {} first seen",
-            sight.target, sight.value
-        )
+        format!("experiment {} variant {} first seen", sight.target, sight.value)
     } else {
         format!("{service} {} first seen", sight.value)
     };
@@ -28,11 +25,7 @@ pub(super) fn change(sight: &FirstSight) -> Change {
     );
     Change {
         id: format!("inferred-{:016x}", stable_hash(&key)),
-        kind: if is_experiment {
-            ChangeKind::Experiment
-        } else {
-            ChangeKind::Deploy
-        },
+        kind: if is_experiment { ChangeKind::Experiment } else { ChangeKind::Deploy },
         title,
         time: sight.time.to_rfc3339(),
         environment: sight.environment.clone(),
@@ -41,11 +34,7 @@ pub(super) fn change(sight: &FirstSight) -> Change {
         rollout: named("rollout"),
         experiment: is_experiment.then(|| sight.target.clone()),
         variant: is_experiment.then(|| sight.value.clone()),
-        target: Some(if is_experiment {
-            sight.target.clone()
-        } else {
-            service.to_owned()
-        }),
+        target: Some(if is_experiment { sight.target.clone() } else { service.to_owned() }),
         source: "inferred".to_owned(),
         inferred: true,
         dedup_key: Some(key),
@@ -54,25 +43,9 @@ pub(super) fn change(sight: &FirstSight) -> Change {
 }
 
 /// What makes two lines the same: a version and a rollout of one name are one deploy.
-pub(super) fn identity(
-    change: &Change,
-) -> (
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-) {
-    let value = change
-        .variant
-        .clone()
-        .or_else(|| change.version.clone())
-        .or_else(|| change.rollout.clone());
-    (
-        change.environment.clone(),
-        change.service.clone(),
-        change.experiment.clone(),
-        value,
-    )
+pub(super) fn identity(change: &Change) -> (Option<String>, Option<String>, Option<String>, Option<String>) {
+    let value = change.variant.clone().or_else(|| change.version.clone()).or_else(|| change.rollout.clone());
+    (change.environment.clone(), change.service.clone(), change.experiment.clone(), value)
 }
 
 /// The row of `system.first_seen`; it outlives retention, so that a value is new only once.
@@ -90,7 +63,5 @@ pub(super) fn first_seen_row(sight: &FirstSight) -> Value {
 
 /// FNV-1a, 64 bit: the same on every machine and version, unlike the standard library's hasher.
 fn stable_hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -16,22 +16,15 @@ impl Ledger {
     /// Rebuilds the ledger from the rows of `system.changes`, highest revision wins.
     pub(super) fn load(rows: Vec<Value>) -> Self {
         let mut ledger = Self::default();
-        rows.into_iter()
-            .filter_map(Change::from_row)
-            .for_each(|change| ledger.put(change));
+        rows.into_iter().filter_map(Change::from_row).for_each(|change| ledger.put(change));
         ledger
     }
 
     pub(super) fn put(&mut self, change: Change) {
         if let Some(key) = &change.dedup_key {
-            self.by_dedup_key
-                .entry(key.clone())
-                .or_insert_with(|| change.id.clone());
+            self.by_dedup_key.entry(key.clone()).or_insert_with(|| change.id.clone());
         }
-        let newest = self
-            .by_id
-            .get(&change.id)
-            .is_none_or(|known| known.revision <= change.revision);
+        let newest = self.by_id.get(&change.id).is_none_or(|known| known.revision <= change.revision);
         if newest {
             self.by_id.insert(change.id.clone(), change);
         }
@@ -39,10 +32,7 @@ impl Ledger {
 
     /// The change that came before with the same id or dedup key.
     pub(super) fn first_of(&self, change: &Change) -> Option<&Change> {
-        let by_key = change
-            .dedup_key
-            .as_ref()
-            .and_then(|key| self.by_dedup_key.get(key));
+        let by_key = change.dedup_key.as_ref().and_then(|key| self.by_dedup_key.get(key));
         self.by_id.get(by_key.unwrap_or(&change.id))
     }
 
@@ -77,11 +67,9 @@ fn are_near(one: &Change, other: &Change, within_s: i64) -> bool {
 
 /// The same (environment, service, target, value). What a declaration leaves open matches anything; its environment does not.
 fn is_twin(declared: &Change, inferred: &Change) -> bool {
-    let open_or_equal = |one: &Option<String>, other: &Option<String>| {
-        one.is_none() || other.is_none() || one == other
-    };
-    let same_place = declared.environment == inferred.environment
-        && open_or_equal(&declared.service, &inferred.service);
+    let open_or_equal = |one: &Option<String>, other: &Option<String>| one.is_none() || other.is_none() || one == other;
+    let same_place =
+        declared.environment == inferred.environment && open_or_equal(&declared.service, &inferred.service);
     let same_thing = match inferred.kind {
         ChangeKind::Experiment => {
             let target = declared.experiment.as_ref().or(declared.target.as_ref());
@@ -133,35 +121,15 @@ mod tests {
         let check = |body: Value, minutes: i64, expected: bool| {
             let mut ledger = Ledger::default();
             ledger.put(declared(body.clone(), minutes));
-            assert_eq!(
-                ledger.explains(&inferred, QUARTER_S),
-                expected,
-                "{body} {minutes} minutes before"
-            );
+            assert_eq!(ledger.explains(&inferred, QUARTER_S), expected, "{body} {minutes} minutes before");
         };
         let deploy = json!({"kind": "deploy", "environment": "production", "service": "web", "version": "1.2"});
         check(deploy.clone(), 14, true);
         check(deploy, 16, false);
-        check(
-            json!({"kind": "deploy", "environment": "staging", "service": "web", "version": "1.2"}),
-            1,
-            false,
-        );
-        check(
-            json!({"kind": "deploy", "environment": "production", "service": "api", "version": "1.2"}),
-            1,
-            false,
-        );
-        check(
-            json!({"kind": "deploy", "environment": "production", "rollout": "1.2"}),
-            1,
-            true,
-        );
-        check(
-            json!({"kind": "config", "environment": "production", "target": "1.2"}),
-            1,
-            false,
-        );
+        check(json!({"kind": "deploy", "environment": "staging", "service": "web", "version": "1.2"}), 1, false);
+        check(json!({"kind": "deploy", "environment": "production", "service": "api", "version": "1.2"}), 1, false);
+        check(json!({"kind": "deploy", "environment": "production", "rollout": "1.2"}), 1, true);
+        check(json!({"kind": "config", "environment": "production", "target": "1.2"}), 1, false);
     }
 
     #[test]
@@ -170,21 +138,12 @@ mod tests {
         for variant in ["A", "B"] {
             ledger.put(infer::change(&sight("experiment", "13", variant)));
         }
-        let activation = declared(
-            json!({"experiment": "13", "environment": "production", "share": 0.8}),
-            -2,
-        );
-        let twins: Vec<_> = ledger
-            .inferred_twins(&activation, QUARTER_S)
-            .cloned()
-            .collect();
+        let activation = declared(json!({"experiment": "13", "environment": "production", "share": 0.8}), -2);
+        let twins: Vec<_> = ledger.inferred_twins(&activation, QUARTER_S).cloned().collect();
         assert_eq!(twins.len(), 2);
         for twin in &twins {
             let merged = twin.merged_into(&activation.id);
-            assert_eq!(
-                (merged.revision, merged.merged_into.as_deref()),
-                (2, Some(activation.id.as_str()))
-            );
+            assert_eq!((merged.revision, merged.merged_into.as_deref()), (2, Some(activation.id.as_str())));
             ledger.put(merged);
         }
         assert_eq!(ledger.inferred_twins(&activation, QUARTER_S).count(), 0);
@@ -198,15 +157,7 @@ mod tests {
         let ledger = Ledger::load(vec![first.to_row()]);
         let again = declared(json!({"title": "x again", "dedup_key": "run-1"}), 0);
         assert_eq!(ledger.first_of(&again).unwrap().id, first.id);
-        assert!(
-            ledger
-                .first_of(&declared(json!({"title": "x"}), 0))
-                .is_none()
-        );
-        assert!(
-            ledger
-                .first_of(&declared(json!({"title": "y", "id": first.id}), 0))
-                .is_some()
-        );
+        assert!(ledger.first_of(&declared(json!({"title": "x"}), 0)).is_none());
+        assert!(ledger.first_of(&declared(json!({"title": "y", "id": first.id}), 0)).is_some());
     }
 }

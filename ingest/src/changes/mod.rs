@@ -55,15 +55,8 @@ impl Changes {
     /// The stored changes cannot be read.
     pub fn open(config: &Config, store: Store, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let ledger = Ledger::load(store.read_events(&changes())?);
-        let inner = Inner {
-            store,
-            clock,
-            infer_merge_s: config.infer_merge_s,
-            ledger: Mutex::new(ledger),
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Inner { store, clock, infer_merge_s: config.infer_merge_s, ledger: Mutex::new(ledger) };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Stores a declared change; an inferred one of the same thing is merged into it.
@@ -71,18 +64,14 @@ impl Changes {
     /// # Errors
     /// A field is unknown or wrong (all problems at once), or the store cannot write.
     pub async fn declare(&self, body: &serde_json::Value) -> Result<Declared, Error> {
-        let change = Change::declared(body, self.inner.clock.now())
-            .map_err(|message| Error::Change { message })?;
+        let change = Change::declared(body, self.inner.clock.now()).map_err(|message| Error::Change { message })?;
         let mut ledger = self.inner.ledger.lock().await;
         if let Some(first) = ledger.first_of(&change) {
             return Ok(Declared::Duplicate(first.clone()));
         }
         let mut written = vec![change.clone()];
-        written.extend(
-            ledger
-                .inferred_twins(&change, self.inner.infer_merge_s)
-                .map(|twin| twin.merged_into(&change.id)),
-        );
+        written
+            .extend(ledger.inferred_twins(&change, self.inner.infer_merge_s).map(|twin| twin.merged_into(&change.id)));
         self.write(&mut ledger, written).await?;
         Ok(Declared::Created(change))
     }
@@ -95,10 +84,7 @@ impl Changes {
         let mut ledger = self.inner.ledger.lock().await;
         let mut known = HashSet::new();
         let mut inferred: Vec<Change> = Vec::new();
-        for sight in sights
-            .iter()
-            .filter(|sight| !sight.silent && !sight.dataset.is_system())
-        {
+        for sight in sights.iter().filter(|sight| !sight.silent && !sight.dataset.is_system()) {
             let change = infer::change(sight);
             let new = known.insert(infer::identity(&change));
             if new && !ledger.explains(&change, self.inner.infer_merge_s) {

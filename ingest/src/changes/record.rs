@@ -153,8 +153,7 @@ impl Change {
             }
         }
         let mut change = if problems.is_empty() {
-            serde_json::from_value::<Self>(Value::Object(clean.clone()))
-                .map_err(|error| error.to_string())?
+            serde_json::from_value::<Self>(Value::Object(clean.clone())).map_err(|error| error.to_string())?
         } else {
             Self::default()
         };
@@ -179,10 +178,7 @@ impl Change {
         row["change_id"] = Value::String(self.id.clone());
         row["id"] = Value::String(format!("{}/{}", self.id, self.revision));
         // A free-form object: kept as JSON text, so that it comes back with all its types.
-        row["off"] = self
-            .off
-            .as_ref()
-            .map_or(Value::Null, |off| Value::String(off.to_string()));
+        row["off"] = self.off.as_ref().map_or(Value::Null, |off| Value::String(off.to_string()));
         row
     }
 
@@ -223,15 +219,9 @@ impl Change {
     }
 
     fn names_something(&self) -> bool {
-        [
-            &self.service,
-            &self.version,
-            &self.rollout,
-            &self.experiment,
-            &self.target,
-        ]
-        .iter()
-        .any(|field| field.is_some())
+        [&self.service, &self.version, &self.rollout, &self.experiment, &self.target]
+            .iter()
+            .any(|field| field.is_some())
     }
 
     fn fill(&mut self, now: Timestamp) {
@@ -252,28 +242,14 @@ impl Change {
 
     fn title_from_fields(&self) -> String {
         let target = self.target.as_deref().unwrap_or_default();
-        let share = self
-            .share
-            .map(|share| format!(" → {} %", (share * 1000.0).round() / 10.0))
-            .unwrap_or_default();
+        let share = self.share.map(|share| format!(" → {} %", (share * 1000.0).round() / 10.0)).unwrap_or_default();
         let title = match self.kind {
             ChangeKind::Deploy => {
-                let version = self
-                    .version
-                    .as_deref()
-                    .or(self.rollout.as_deref())
-                    .unwrap_or_default();
-                format!(
-                    "deploy {} {version}",
-                    self.service.as_deref().unwrap_or(target)
-                )
+                let version = self.version.as_deref().or(self.rollout.as_deref()).unwrap_or_default();
+                format!("deploy {} {version}", self.service.as_deref().unwrap_or(target))
             }
             ChangeKind::Experiment => {
-                let variant = self
-                    .variant
-                    .as_deref()
-                    .map(|variant| format!(" {variant}"))
-                    .unwrap_or_default();
+                let variant = self.variant.as_deref().map(|variant| format!(" {variant}")).unwrap_or_default();
                 format!("experiment {target}{variant}{share}")
             }
             ChangeKind::Flag => format!("flag {target}{share}"),
@@ -295,9 +271,7 @@ fn check_field(name: &str, value: &Value) -> Result<Value, String> {
         "time" | "end_time" => check_time(name, value),
         "share" => match value.as_f64() {
             Some(share) if (0.0..=1.0).contains(&share) => Ok(value.clone()),
-            _ => Err(format!(
-                "`share` is {value}: send a number from 0 to 1 (0.8 for 80 %)"
-            )),
+            _ => Err(format!("`share` is {value}: send a number from 0 to 1 (0.8 for 80 %)")),
         },
         "off" => check_off(value),
         "url" => match value.as_str() {
@@ -310,10 +284,7 @@ fn check_field(name: &str, value: &Value) -> Result<Value, String> {
             Value::String(_) => Err(format!("`{name}` is longer than {TEXT_BYTES_MAX} bytes")),
             _ => Err(format!("`{name}` must be text")),
         },
-        _ => Err(format!(
-            "`{name}` is no field of a change: use one of {}",
-            SETTABLE.join(", ")
-        )),
+        _ => Err(format!("`{name}` is no field of a change: use one of {}", SETTABLE.join(", "))),
     }
 }
 
@@ -329,11 +300,7 @@ fn check_word(name: &str, value: &Value) -> Result<Value, String> {
     } else {
         "started, succeeded, failed, rolled_back"
     };
-    if known {
-        Ok(value.clone())
-    } else {
-        Err(format!("`{name}` is {value}: use one of {words}"))
-    }
+    if known { Ok(value.clone()) } else { Err(format!("`{name}` is {value}: use one of {words}")) }
 }
 
 /// RFC 3339, or epoch seconds or milliseconds.
@@ -341,21 +308,11 @@ fn check_time(name: &str, value: &Value) -> Result<Value, String> {
     const MILLISECONDS_FROM: f64 = 1e11;
     let time = match value {
         Value::String(text) => Timestamp::parse_rfc3339(text),
-        Value::Number(number) => number
-            .as_f64()
-            .filter(|epoch| (0.0..1e14).contains(epoch))
-            .map(|epoch| {
-                let seconds = if epoch < MILLISECONDS_FROM {
-                    epoch
-                } else {
-                    epoch / 1000.0
-                };
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "below 1e17 by the range check"
-                )]
-                Timestamp((seconds * 1e6) as i64)
-            }),
+        Value::Number(number) => number.as_f64().filter(|epoch| (0.0..1e14).contains(epoch)).map(|epoch| {
+            let seconds = if epoch < MILLISECONDS_FROM { epoch } else { epoch / 1000.0 };
+            #[expect(clippy::cast_possible_truncation, reason = "below 1e17 by the range check")]
+            Timestamp((seconds * 1e6) as i64)
+        }),
         _ => None,
     };
     time.map(|time| Value::String(time.to_rfc3339())).ok_or_else(|| {
@@ -365,17 +322,11 @@ fn check_time(name: &str, value: &Value) -> Result<Value, String> {
 
 fn check_off(value: &Value) -> Result<Value, String> {
     let known = ["url", "method", "body"];
-    let fields = value
-        .as_object()
-        .ok_or("`off` must be {\"url\", \"method\", \"body\"}")?;
+    let fields = value.as_object().ok_or("`off` must be {\"url\", \"method\", \"body\"}")?;
     if let Some(unknown) = fields.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(format!("`off.{unknown}` is unknown: use url, method, body"));
     }
-    if !fields
-        .get("url")
-        .and_then(Value::as_str)
-        .is_some_and(is_http)
-    {
+    if !fields.get("url").and_then(Value::as_str).is_some_and(is_http) {
         return Err("`off.url` must be an http or https address".into());
     }
     match fields.get("method").map(|method| method.as_str()) {
@@ -398,32 +349,20 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_from_the_rest() {
-        let change = Change::declared(
-            &json!({"experiment": 13, "variant": "B", "share": 0.8}),
-            NOW,
-        )
-        .unwrap();
-        assert_eq!(
-            (change.kind, change.title.as_str()),
-            (ChangeKind::Experiment, "experiment 13 B → 80 %")
-        );
+        let change = Change::declared(&json!({"experiment": 13, "variant": "B", "share": 0.8}), NOW).unwrap();
+        assert_eq!((change.kind, change.title.as_str()), (ChangeKind::Experiment, "experiment 13 B → 80 %"));
         assert_eq!(change.target.as_deref(), Some("13"));
         assert_eq!(change.time, NOW.to_rfc3339());
-        let deploy = Change::declared(
-            &json!({"service": "web", "version": "2026.47.2", "time": 1_794_999_000}),
-            NOW,
-        )
-        .unwrap();
-        assert_eq!(
-            (deploy.kind, deploy.title.as_str()),
-            (ChangeKind::Deploy, "deploy web 2026.47.2")
-        );
+        let deploy =
+            Change::declared(&json!({"service": "web", "version": "2026.47.2", "time": 1_794_999_000}), NOW).unwrap();
+        assert_eq!((deploy.kind, deploy.title.as_str()), (ChangeKind::Deploy, "deploy web 2026.47.2"));
         assert_eq!(deploy.instant(), Timestamp(1_794_999_000_000_000));
     }
 
     #[test]
     fn all_problems_are_told_at_once() {
-        let bad = json!({"kind": "deployment", "share": 80, "time": "yesterday", "tittle": "x", "off": {"url": "ftp://x"}});
+        let bad =
+            json!({"kind": "deployment", "share": 80, "time": "yesterday", "tittle": "x", "off": {"url": "ftp://x"}});
         let text = Change::declared(&bad, NOW).unwrap_err();
         for part in [
             "`kind` is \"deployment\"",
@@ -434,22 +373,15 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
-        assert!(
-            Change::declared(&json!({}), NOW)
-                .unwrap_err()
-                .contains("say what changed")
-        );
+        assert!(Change::declared(&json!({}), NOW).unwrap_err().contains("say what changed"));
         assert!(Change::declared(&json!({"title": "x", "status": "merged"}), NOW).is_err());
     }
 
     #[test]
     fn a_row_comes_back_as_the_change() {
-        let off = json!({"url": "https://flags.example/13", "method": "POST", "body": {"on": false, "n": [1, {"a": null}]}});
-        let change = Change::declared(
-            &json!({"experiment": "13", "off": off, "dedup_key": "k"}),
-            NOW,
-        )
-        .unwrap();
+        let off =
+            json!({"url": "https://flags.example/13", "method": "POST", "body": {"on": false, "n": [1, {"a": null}]}});
+        let change = Change::declared(&json!({"experiment": "13", "off": off, "dedup_key": "k"}), NOW).unwrap();
         assert_eq!(Change::from_row(change.to_row()).unwrap(), change);
     }
 }

@@ -1,5 +1,6 @@
 //! The query stage on a real store, through its public API only.
-#![expect(clippy::unwrap_used, reason = "tests")]
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bounds;
 mod hot_cold;
