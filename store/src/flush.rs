@@ -134,6 +134,12 @@ impl Flusher<'_> {
             return;
         }
         self.failed_at = None;
+        // Events must not reach files before their record, with its counts, is durable.
+        if self.shared.tail_is_pending.load(Relaxed)
+            && let Err(error) = settle_counts(self.shared)
+        {
+            return self.note_failure(&error);
+        }
         for dataset in self.due(now) {
             if self.flush_dataset(&dataset).is_err() {
                 break;
@@ -163,6 +169,9 @@ impl Flusher<'_> {
 
     fn flush_all(&mut self) -> Result<(), Error> {
         let mut outcome = settle_counts(self.shared);
+        if self.shared.tail_is_pending.load(Relaxed) {
+            return outcome;
+        }
         for dataset in self.shared.all_datasets() {
             let flushed = self.flush_dataset(&dataset);
             outcome = outcome.and(flushed);

@@ -28,6 +28,8 @@ use crate::{
 const WAL_FOLDER: &str = "wal";
 /// The WAL may grow to this many times `store.wal_bytes_max` while flushing fails; then appends are refused.
 const WAL_OVERRUN: u64 = 4;
+/// A clock that goes back by more than this was set, it did not just drift.
+const CLOCK_STEP_S: i64 = 60;
 
 /// The store behind its handle.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub(crate) struct Shared {
     /// Bytes of unflushed events of each dataset, and of all.
     memory: Mutex<HashMap<DatasetName, u64>>,
     memory_bytes: AtomicU64,
+    /// Replayed records are not known to be durable yet: see [`crate::writer::Tail`].
+    pub(crate) tail_is_pending: AtomicBool,
     closing: AtomicBool,
     /// Freed, with everything else, when the last thread is gone.
     _lock: Box<dyn DiskLock>,
@@ -86,6 +90,7 @@ impl Shared {
             metrics: Metrics::default(),
             memory: Mutex::new(HashMap::new()),
             memory_bytes: AtomicU64::new(0),
+            tail_is_pending: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             _lock: lock,
         }
@@ -148,7 +153,7 @@ impl Shared {
         if name.is_system() {
             return Ok(());
         }
-        if self.memory_bytes.load(Relaxed) >= self.config.memory_bytes_max {
+        if self.memory_is_full() {
             return Err(self.busy("store.memory_bytes_max"));
         }
         if self.wal.size().1 >= self.config.wal_bytes_max.saturating_mul(WAL_OVERRUN) {
@@ -189,15 +194,21 @@ impl Shared {
         hot.active_bytes >= self.config.memtable_bytes_max || hot.active_rows >= self.config.memtable_rows_max
     }
 
-    /// True when a dataset's oldest unflushed event is older than the flush interval.
+    /// True when a dataset's oldest unflushed event is older than the flush interval, or from the future: the clock was set back.
     pub(crate) fn is_old(&self, hot: &Hot, now: Timestamp) -> bool {
+        let interval_s = i64::try_from(self.config.flush_interval_s).unwrap_or(i64::MAX);
         let age_s = hot.oldest.map_or(0, |oldest| now.seconds() - oldest.seconds());
-        hot.rows > 0 && u64::try_from(age_s).is_ok_and(|age_s| age_s >= self.config.flush_interval_s)
+        hot.rows > 0 && (age_s >= interval_s || age_s < -CLOCK_STEP_S)
     }
 
     /// True when half of the memory allowed is taken.
     pub(crate) fn memory_is_tight(&self) -> bool {
         self.memory_bytes.load(Relaxed) >= self.config.memory_bytes_max / 2
+    }
+
+    /// True when all of the memory allowed is taken.
+    pub(crate) fn memory_is_full(&self) -> bool {
+        self.memory_bytes.load(Relaxed) >= self.config.memory_bytes_max
     }
 
     /// True when the WAL is longer than it should be.

@@ -10,10 +10,11 @@ use std::{
     collections::BTreeMap,
     io,
     path::PathBuf,
-    sync::{Arc, mpsc::SyncSender},
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc::SyncSender},
     time::Duration,
 };
 
+use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
     error::describe,
     metrics::Metrics,
     shared::Shared,
-    wal::{KeyEntry, Payload, Segment, SegmentContent, SegmentHeader, SegmentId},
+    wal::{Frame, FrameKind, KeyEntry, Payload, Seal, Segment, SegmentContent, SegmentHeader, SegmentId, write_frame},
 };
 
 /// Counts of requests that stored nothing wait this long for a group to join before they get one of their own.
@@ -71,11 +72,30 @@ pub(crate) enum Work {
 #[derive(Debug)]
 pub(crate) struct WriterStart {
     pub(crate) next_segment: SegmentId,
-    /// The newest segment and how much of it counts; id 0 for none.
-    pub(crate) previous: (SegmentId, u64),
+    /// The newest segment and how much of it counts.
+    pub(crate) previous: Seal,
     pub(crate) next_lsn: u64,
     pub(crate) ids: IdWindow,
     pub(crate) keys: KeyWindow,
+    pub(crate) tail: Tail,
+}
+
+/// Frames of the WAL that were found at start, but are not known to be durable. They are written again before anything else
+/// is: until then no answer, not even "duplicate", may rely on them.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    pub(crate) frames: Vec<(FrameKind, Vec<u8>)>,
+    pub(crate) last_lsn: u64,
+    pub(crate) last_seqs: HashMap<DatasetName, u64>,
+}
+
+impl Tail {
+    /// Adds a frame unless it is there already: a start that was cut short left a copy.
+    pub(crate) fn add(&mut self, frame: &Frame<'_>) {
+        if !self.frames.iter().any(|(kind, body)| *kind == frame.kind && body == frame.body) {
+            self.frames.push((frame.kind, frame.body.to_vec()));
+        }
+    }
 }
 
 /// The writer thread's own state.
@@ -86,10 +106,11 @@ pub(crate) struct Writer {
     folder: PathBuf,
     segment: Option<Segment>,
     next_segment: SegmentId,
-    previous: (SegmentId, u64),
+    previous: Seal,
     next_lsn: u64,
     ids: IdWindow,
     keys: KeyWindow,
+    tail: Tail,
     ulids: Ulids,
     /// Counts of requests that stored nothing, per dataset and minute, not in the WAL yet.
     deferred: BTreeMap<(DatasetName, i64), Counts>,
@@ -99,7 +120,8 @@ impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, applier: SyncSender<Vec<Applied>>, start: WriterStart) -> Self {
         let folder = shared.wal_folder();
         let ulids = Ulids::new(&shared.incarnation_bytes);
-        let WriterStart { next_segment, previous, next_lsn, ids, keys } = start;
+        let WriterStart { next_segment, previous, next_lsn, ids, keys, tail } = start;
+        shared.tail_is_pending.store(!tail.frames.is_empty(), Relaxed);
         Self {
             shared,
             applier,
@@ -110,6 +132,7 @@ impl Writer {
             next_lsn,
             ids,
             keys,
+            tail,
             ulids,
             deferred: BTreeMap::new(),
         }
@@ -153,13 +176,14 @@ impl Writer {
 
     /// Puts all counts into the WAL and answers through the applier, behind everything before.
     fn settle(&mut self, done: SyncSender<Result<(), Error>>) {
-        if self.commit(Vec::new(), true).is_continue() && self.deferred.is_empty() {
+        let tail_is_safe = self.tail.frames.is_empty() || self.ready_segment().is_ok();
+        if self.commit(Vec::new(), true).is_continue() && self.deferred.is_empty() && tail_is_safe {
             let settled = Applied { settled: Some(done), ..Applied::default() };
             if self.hand_over(vec![settled]).is_break() {
                 tracing::error!("the applier ended before the writer");
             }
         } else {
-            drop(done.send(Err(write_error(io::Error::other("counts could not be written")))));
+            drop(done.send(Err(write_error(io::Error::other("waiting records could not be written")))));
         }
     }
 
@@ -169,7 +193,7 @@ impl Writer {
         if self.segment.as_ref().is_some_and(full)
             && let Some(segment) = self.segment.take()
         {
-            self.previous = (segment.header.id, segment.synced());
+            self.previous = segment.seal();
         }
         let segment = match self.segment.take() {
             Some(segment) => segment,
@@ -185,14 +209,30 @@ impl Writer {
         let header = SegmentHeader {
             incarnation: self.shared.incarnation_bytes,
             id,
-            previous: self.previous.0,
-            previous_bytes: self.previous.1,
+            previous: self.previous,
             first_lsn: self.next_lsn,
             seed: u64::from_le_bytes(random_bytes()),
         };
-        let segment = Segment::create(&*self.shared.disk, &self.folder, header)?;
+        let mut segment = Segment::create(&*self.shared.disk, &self.folder, header)?;
         self.shared.wal.push(SegmentContent { id, bytes: segment.synced(), ..SegmentContent::default() });
+        self.copy_tail(&mut segment)?;
         Ok(segment)
+    }
+
+    /// Makes durable what was found at start. When it fails, the new segment is given up and `previous` stays what it was.
+    fn copy_tail(&mut self, segment: &mut Segment) -> io::Result<()> {
+        if self.tail.frames.is_empty() {
+            return Ok(());
+        }
+        let (mut bytes, synced) = (Vec::new(), segment.synced());
+        for (kind, body) in &self.tail.frames {
+            write_frame(&mut bytes, segment.header.seed, synced, *kind, |out| out.extend_from_slice(body));
+        }
+        segment.append(&bytes).inspect_err(|_| Metrics::add(&self.shared.metrics.wal_failures_total, 1))?;
+        let tail = std::mem::take(&mut self.tail);
+        self.shared.wal.note(segment.synced(), tail.last_lsn, tail.last_seqs.into_iter());
+        self.shared.tail_is_pending.store(false, Relaxed);
+        Ok(())
     }
 
     /// Writes and syncs; abandons the file when that fails.
@@ -203,10 +243,10 @@ impl Writer {
         encode(segment, &mut bytes)?;
         let started = clock.now();
         if let Err(error) = segment.append(&bytes) {
-            self.previous = (segment.header.id, segment.synced());
+            self.previous = segment.seal();
             self.segment = None;
             Metrics::add(&self.shared.metrics.wal_failures_total, 1);
-            tracing::error!(error = %describe(&error), segment = %self.previous.0.file_name(), "a WAL segment failed and is abandoned");
+            tracing::error!(error = %describe(&error), segment = %self.previous.id.file_name(), "a WAL segment failed and is abandoned");
             return Err(error);
         }
         let synced = segment.synced();

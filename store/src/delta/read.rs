@@ -26,6 +26,9 @@ impl Log {
         if listing.commits.is_empty() && listing.checkpoints.is_empty() {
             return Ok(None);
         }
+        // A process that was killed between linking a commit and syncing the folder left a commit that a power cut may still
+        // take away; from here on it is relied upon.
+        disk.sync_dir(&folder).map_err(|source| DeltaError::Write { path: folder.clone(), source })?;
         let mut log = Self::new(disk, base, root);
         log.load_checkpoint(&folder, &listing.checkpoints)?;
         log.load_commits(&folder, &listing)?;

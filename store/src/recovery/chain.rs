@@ -6,7 +6,7 @@ use crate::{
     Error,
     disk::discard,
     shared::Shared,
-    wal::{FORMAT_VERSION, HEADER_BYTES, HeaderError, SegmentHeader, SegmentId},
+    wal::{FORMAT_VERSION, HEADER_BYTES, HeaderError, Seal, SegmentHeader, SegmentId},
 };
 
 /// A segment of the chain.
@@ -16,7 +16,7 @@ pub(super) struct Link {
     /// `None`: the header is damaged, so its frames cannot be checked.
     pub(super) header: Option<SegmentHeader>,
     /// How much of it counts; `None` for the newest, and where the next header is gone.
-    pub(super) seal: Option<u64>,
+    pub(super) seal: Option<Seal>,
 }
 
 /// The chain, oldest first. Files beside it were given up before anything in them was acknowledged: they are removed.
@@ -28,20 +28,20 @@ pub(super) fn of(shared: &Shared, present: &[SegmentId]) -> Result<Vec<Link>, Er
     newest_first.sort_unstable_by(|left, right| right.cmp(left));
     let mut chain: Vec<Link> = Vec::new();
     // What the header of the next newer segment says about the one before it.
-    let mut before: Option<(SegmentId, u64)> = None;
+    let mut before: Option<Seal> = None;
     for id in newest_first {
-        if before.is_some_and(|(previous, _)| id > previous) {
+        if before.is_some_and(|seal| id > seal.id) {
             remove(shared, id);
             continue;
         }
         let head = head(shared, id)?;
         // A missing `previous` was trimmed; older files then hold only what is in the tables too.
-        let seal = before.filter(|(previous, _)| *previous == id).map(|(_, bytes)| bytes);
+        let seal = before.filter(|seal| seal.id == id);
         match SegmentHeader::decode(&head.bytes) {
             Ok(header) => {
                 check_incarnation(shared, &header)?;
                 chain.push(Link { id, header: Some(header), seal });
-                before = Some((header.previous, header.previous_bytes));
+                before = Some(header.previous);
             }
             Err(HeaderError::Newer(version)) => {
                 let path = shared.wal_folder().join(id.file_name());

@@ -102,6 +102,8 @@ fn read_or_create_format(disk: &dyn Disk, folder: &Path, clock: &dyn Clock) -> R
         }
         let format: FormatFile = serde_json::from_slice(&bytes)
             .map_err(|error| Error::Damaged { path: path.clone(), reason: error.to_string() })?;
+        // Its entry may be unsynced when the process that made it was killed.
+        disk.sync_dir(folder).map_err(|source| Error::folder("sync", folder, source))?;
         make_folder(disk, folder, &wal)?;
         return uuid::Uuid::parse_str(&format.incarnation)
             .map_err(|error| Error::Damaged { path: path.clone(), reason: error.to_string() });

@@ -23,10 +23,10 @@ use crate::{
     metrics::Metrics,
     shared::Shared,
     wal::{
-        CarriedKey, Frame, FrameKind, HEADER_BYTES, Record, SegmentContent, SegmentId, compress::decompress,
+        CarriedKey, FrameKind, HEADER_BYTES, Record, Seal, SegmentContent, SegmentId, compress::decompress,
         record::Reader, scan, split_events,
     },
-    writer::WriterStart,
+    writer::{Tail, WriterStart},
 };
 
 /// Bytes found damaged, and events that could not be decoded again.
@@ -67,23 +67,23 @@ pub(super) fn replay(shared: Arc<Shared>) -> Result<Opened, Error> {
     super::ids::load(&shared, &mut ids)?;
     let keys = KeyWindow::new(config.dedup_window_s, config.dedup_keys_max);
     let next_lsn = shared.accounts_table.lock().lsn() + 1;
-    let mut replay = Replay { shared: &shared, ids, keys, next_lsn, found: Found::default() };
+    let tail = Tail::default();
+    let mut replay = Replay { shared: &shared, ids, keys, next_lsn, tail, in_tail: false, found: Found::default() };
     let end = replay.run()?;
-    let Replay { ids, keys, next_lsn, found, .. } = replay;
+    let Replay { ids, keys, next_lsn, tail, found, .. } = replay;
     let metrics = &shared.metrics;
     Metrics::set(&metrics.wal_damaged, found.damaged);
     Metrics::set(&metrics.wal_lost_events, found.lost);
     Metrics::set(&metrics.replayed_events, found.replayed);
     Metrics::set(&metrics.quarantined_events, found.quarantined.len() as u64);
-    let start = WriterStart { next_segment: end.next, previous: end.newest, next_lsn, ids, keys };
+    let start = WriterStart { next_segment: end.next, previous: end.newest, next_lsn, ids, keys, tail };
     shared.note_memory(shared.all_datasets().into_iter());
     Ok(Opened { shared, start, sights: found.sights, quarantined: found.quarantined })
 }
 
 /// Where the chain of segments ends.
 struct End {
-    /// The newest segment and how much of it counts.
-    newest: (SegmentId, u64),
+    newest: Seal,
     /// An id no file ever had.
     next: SegmentId,
 }
@@ -103,6 +103,9 @@ struct Replay<'a> {
     ids: IdWindow,
     keys: KeyWindow,
     next_lsn: u64,
+    /// Frames that may be there only because the page cache outlived the process. Replayed last.
+    tail: Tail,
+    in_tail: bool,
     found: Found,
 }
 
@@ -113,50 +116,79 @@ impl Replay<'_> {
         let present: Vec<SegmentId> =
             listed.iter().filter_map(|entry| SegmentId::from_file_name(&entry.name)).collect();
         let highest = present.iter().copied().max().unwrap_or_default();
-        let mut end = End { newest: (SegmentId(0), 0), next: SegmentId(highest.0 + 1) };
+        let mut end = End { newest: Seal::default(), next: SegmentId(highest.0 + 1) };
         for link in chain::of(self.shared, &present)? {
-            end.newest = (link.id, self.segment(&link)?);
+            end.newest = self.segment(&link)?;
         }
+        self.replay_tail(end.newest.id)?;
         Ok(end)
     }
 
-    /// Replays one segment; gives back how much of it counts.
-    fn segment(&mut self, link: &Link) -> Result<u64, Error> {
+    /// Replays what of a segment is durable for sure; gives back how much of it counts.
+    fn segment(&mut self, link: &Link) -> Result<Seal, Error> {
         let path = self.shared.wal_folder().join(link.id.file_name());
         let bytes = self.shared.disk.read(&path).map_err(|source| Error::folder("read", &path, source))?;
         let mut content = SegmentContent { id: link.id, bytes: bytes.len() as u64, ..SegmentContent::default() };
-        let end = match &link.header {
-            Some(header) => {
-                let scan = scan(&bytes, HEADER_BYTES, header.seed, link.seal);
-                for range in &scan.damaged {
-                    self.quarantine_bytes(link.id, range.start, bytes.get(range.clone()).unwrap_or_default())?;
-                }
-                for frame in &scan.frames {
-                    self.frame(frame, &mut content)?;
-                }
-                scan.end as u64
-            }
-            None => {
-                self.quarantine_bytes(link.id, 0, &bytes)?;
-                bytes.len() as u64
-            }
+        let whole = bytes.len() as u64;
+        let Some(header) = &link.header else {
+            self.quarantine_bytes(link.id, 0, &bytes)?;
+            self.shared.wal.push(content);
+            return Ok(link.seal.unwrap_or(Seal { id: link.id, bytes: whole, synced: whole }));
         };
+        let scan = scan(&bytes, HEADER_BYTES, header.seed, link.seal.as_ref());
+        for range in &scan.damaged {
+            self.quarantine_bytes(link.id, range.start, bytes.get(range.clone()).unwrap_or_default())?;
+        }
+        if scan.proven > HEADER_BYTES {
+            // The first group here is a copy of the tail so far, and it is durable.
+            self.tail.frames.clear();
+        }
+        for frame in &scan.frames {
+            if frame.at < scan.proven {
+                self.frame(frame.kind, frame.body, &mut content)?;
+            } else {
+                self.tail.add(frame);
+            }
+        }
         self.shared.wal.push(content);
-        Ok(link.seal.unwrap_or(end))
+        Ok(Seal { id: link.id, bytes: scan.end as u64, synced: scan.proven as u64 })
     }
 
-    fn frame(&mut self, frame: &Frame<'_>, content: &mut SegmentContent) -> Result<(), Error> {
-        match frame.kind {
-            FrameKind::Record => self.record_bytes(frame.body, content),
+    /// Replays the frames that are not known to be durable; those that matter are left in `tail` for the writer to copy.
+    fn replay_tail(&mut self, newest: SegmentId) -> Result<(), Error> {
+        let frames = std::mem::take(&mut self.tail.frames);
+        self.in_tail = true;
+        for (kind, body) in frames {
+            let mut content = SegmentContent { id: newest, ..SegmentContent::default() };
+            self.frame(kind, &body, &mut content)?;
+            let covered = |(name, seq): (&DatasetName, &u64)| {
+                self.shared.dataset(name).is_some_and(|dataset| dataset.flushed_seq() >= *seq)
+            };
+            let in_files = content.last_seqs.iter().all(covered)
+                && content.last_lsn <= self.shared.accounts_table.lock().lsn()
+                && self.keys.held_through(newest, self.shared.clock.now()).is_empty();
+            self.shared.wal.note(0, content.last_lsn, content.last_seqs.clone().into_iter());
+            if !in_files {
+                self.tail.frames.push((kind, body));
+                self.tail.last_lsn = self.tail.last_lsn.max(content.last_lsn);
+                self.tail.last_seqs.extend(content.last_seqs);
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, kind: FrameKind, body: &[u8], content: &mut SegmentContent) -> Result<(), Error> {
+        match kind {
+            FrameKind::Record => self.record_bytes(body, content),
             FrameKind::Keys => {
-                for key in CarriedKey::decode_all(frame.body).unwrap_or_default() {
+                for key in CarriedKey::decode_all(body).unwrap_or_default() {
                     self.keys.insert(&key.dataset, &key.entry, key.received_at, content.id);
                 }
                 Ok(())
             }
             FrameKind::Block => {
-                let Some(raw) = unpack(frame.body) else {
-                    return self.quarantine_bytes(content.id, frame.body.len(), frame.body);
+                let Some(raw) = unpack(body) else {
+                    return self.quarantine_bytes(content.id, body.len(), body);
                 };
                 let mut rest = Reader(&raw);
                 while let Some(record) = rest.u32().and_then(|length| rest.take(length as usize)) {
@@ -222,7 +254,7 @@ impl Replay<'_> {
             return self.quarantine_bytes(SegmentId(0), record.payload.bytes.len(), &record.payload.bytes);
         };
         self.insert(&dataset, record, &events)?;
-        self.flush_if_full(&dataset)
+        self.flush_if_tight(&dataset)
     }
 
     fn insert(&mut self, dataset: &Arc<Dataset>, record: &Record, events: &[&[u8]]) -> Result<(), Error> {
@@ -260,14 +292,18 @@ impl Replay<'_> {
         self.found.replayed += u64::from(stored);
     }
 
-    /// Keeps memory bounded however long the WAL is.
-    fn flush_if_full(&self, dataset: &Arc<Dataset>) -> Result<(), Error> {
-        let hot = dataset.hot();
-        if !self.shared.is_full(&hot) {
+    /// Keeps memory bounded however long the WAL is. Otherwise the flusher does it later: the sooner readers are served.
+    fn flush_if_tight(&self, dataset: &Arc<Dataset>) -> Result<(), Error> {
+        self.shared.note_memory(std::iter::once(Arc::clone(dataset)));
+        if self.in_tail {
+            // The records are not durable yet, and what is in files must be counted in the WAL or in the accounts.
+            return Ok(());
+        }
+        if !self.shared.memory_is_tight() || !self.shared.is_full(&dataset.hot()) {
             return Ok(());
         }
         match flush::flush(self.shared, dataset) {
-            Err(error) if hot.bytes >= self.shared.config.memory_bytes_max => Err(error),
+            Err(error) if self.shared.memory_is_full() => Err(error),
             Err(error) => {
                 tracing::error!(dataset = %dataset.name, error = %describe(&error), "could not flush while replaying the WAL");
                 Ok(())

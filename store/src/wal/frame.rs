@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::record::{Reader, put_u32};
+use super::{
+    Seal,
+    record::{Reader, put_u32},
+};
 
 const MAGIC: [u8; 4] = *b"YLR1";
 /// Magic, length, checksum, synced length, kind.
@@ -39,6 +42,8 @@ impl FrameKind {
 /// A whole frame as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
+    /// Place in the file.
+    pub(crate) at: usize,
     pub(crate) kind: FrameKind,
     /// Bytes of the file known to be synced when this frame was written.
     pub(crate) synced: u64,
@@ -65,8 +70,9 @@ fn checksum(seed: u64, length: &[u8], rest: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(seeded, length), rest)
 }
 
-/// The frame that starts at the front of `bytes`, and its length; `None` when there is no whole one.
-fn read_frame(bytes: &[u8], seed: u64) -> Option<(Frame<'_>, usize)> {
+/// The frame that starts at a place, and where it ends; `None` when there is no whole one.
+fn read_frame(file: &[u8], at: usize, seed: u64) -> Option<(Frame<'_>, usize)> {
+    let bytes = file.get(at..)?;
     let mut reader = Reader(bytes);
     if reader.take(4)? != MAGIC {
         return None;
@@ -80,80 +86,58 @@ fn read_frame(bytes: &[u8], seed: u64) -> Option<(Frame<'_>, usize)> {
     }
     let synced = reader.u64()?;
     let kind = FrameKind::from_code(*reader.take(1)?.first()?)?;
-    Some((Frame { kind, synced, body: reader.take(body_bytes)? }, total))
+    Some((Frame { at, kind, synced, body: reader.take(body_bytes)? }, at + total))
 }
 
 /// What a segment's bytes hold after its header.
 #[derive(Debug, Default)]
 pub(crate) struct Scan<'a> {
-    /// Whole frames in order.
+    /// Whole frames in order. Those from `proven` on may not be durable.
     pub(crate) frames: Vec<Frame<'a>>,
-    /// Places of acknowledged bytes that are not whole frames.
+    /// Places before `proven` that are not whole frames.
     pub(crate) damaged: Vec<Range<usize>>,
-    /// Where the valid part ends: the seal, or the start of the torn tail.
+    /// What was synced for sure: the seal says so, or a later frame.
+    pub(crate) proven: usize,
+    /// Where the valid part ends: beyond it is the torn end of a write that was never acknowledged.
     pub(crate) end: usize,
 }
 
-/// Reads all frames from `start`. `sealed`: valid length of the file if the next segment says so; `None` for the last one.
-pub(crate) fn scan(bytes: &[u8], start: usize, seed: u64, sealed: Option<u64>) -> Scan<'_> {
-    let seal = sealed.map(|seal| usize::try_from(seal).unwrap_or(usize::MAX));
-    let window = &bytes[..seal.unwrap_or(bytes.len()).min(bytes.len())];
-    let mut result = Scan { end: start.min(window.len()), ..Scan::default() };
+/// Reads all frames from `start`. `seal`: what the next segment says about this one; `None` for the newest.
+pub(crate) fn scan<'a>(bytes: &'a [u8], start: usize, seed: u64, seal: Option<&Seal>) -> Scan<'a> {
+    let narrow = |length: u64| usize::try_from(length).unwrap_or(usize::MAX);
+    let window = &bytes[..seal.map_or(usize::MAX, |seal| narrow(seal.bytes)).min(bytes.len())];
+    let (mut frames, mut gaps) = (Vec::new(), Vec::new());
     let mut position = start;
     while position < window.len() {
-        if let Some((frame, length)) = read_frame(&window[position..], seed) {
-            result.frames.push(frame);
-            position += length;
-            result.end = position;
-            continue;
+        if let Some((frame, end)) = read_frame(window, position, seed) {
+            frames.push(frame);
+            position = end;
+        } else {
+            let resume = next_frame(window, position + 1, seed).unwrap_or(window.len());
+            gaps.push(position..resume);
+            position = resume;
         }
-        let next = next_frame(window, position + 1, seed);
-        if seal.is_none() && !synced_beyond(window, next, seed, position) {
-            return result;
-        }
-        let resume = next.unwrap_or(window.len());
-        result.damaged.push(position..resume);
-        position = resume;
-        result.end = position;
     }
-    if let Some(seal) = seal
-        && seal > window.len()
-    {
-        result.damaged.push(window.len()..seal);
+    let said = frames.iter().map(|frame| narrow(frame.synced)).max().unwrap_or(start);
+    let proven = seal.map_or(said, |seal| narrow(seal.synced)).max(start);
+    let torn = gaps.iter().map(|gap| gap.start).find(|start| *start >= proven);
+    frames.retain(|frame| torn.is_none_or(|torn| frame.at < torn));
+    gaps.retain(|gap| gap.start < proven);
+    if window.len() < proven {
+        gaps.push(window.len()..proven);
     }
-    result
+    Scan { frames, damaged: gaps, proven, end: torn.unwrap_or(window.len()).max(proven) }
 }
 
 fn next_frame(bytes: &[u8], from: usize, seed: u64) -> Option<usize> {
-    let rest = bytes.get(from..)?;
-    rest.windows(MAGIC.len())
-        .enumerate()
-        .filter(|(_, window)| *window == MAGIC)
-        .map(|(offset, _)| from + offset)
-        .find(|&position| read_frame(&bytes[position..], seed).is_some())
-}
-
-/// True when a whole frame at or after `from` was written at a time when the file was synced beyond `position`.
-fn synced_beyond(bytes: &[u8], from: Option<usize>, seed: u64, position: usize) -> bool {
-    let mut next = from;
-    while let Some(at) = next {
-        let Some((frame, length)) = read_frame(&bytes[at..], seed) else { return false };
-        if frame.synced > position as u64 {
-            return true;
-        }
-        let after = at + length;
-        next = if read_frame(bytes.get(after..).unwrap_or_default(), seed).is_some() {
-            Some(after)
-        } else {
-            next_frame(bytes, after, seed)
-        };
-    }
-    false
+    let candidates = bytes.get(from..)?.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);
+    candidates.map(|(offset, _)| from + offset).find(|at| read_frame(bytes, *at, seed).is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wal::SegmentId;
 
     const SEED: u64 = 99;
 
@@ -172,7 +156,8 @@ mod tests {
     }
 
     fn check(bytes: &[u8], sealed: Option<u64>, bodies: &[&[u8]], damaged: usize) {
-        let scan = scan(bytes, 80, SEED, sealed);
+        let seal = sealed.map(|synced| Seal { id: SegmentId(1), bytes: synced, synced });
+        let scan = scan(bytes, 80, SEED, seal.as_ref());
         assert_eq!(scan.frames.iter().map(|frame| frame.body).collect::<Vec<_>>(), bodies);
         assert_eq!(scan.damaged.len(), damaged, "{:?}", scan.damaged);
     }
@@ -205,6 +190,17 @@ mod tests {
         check(&bytes, Some(starts[1] as u64), &[b"one"], 0);
         check(&bytes[..starts[1] - 1], Some(starts[1] as u64), &[], 2);
         check(&bytes[..starts[1]], Some(bytes.len() as u64), &[b"one"], 1);
+    }
+
+    #[test]
+    fn what_is_only_proven_by_the_page_cache_is_told_apart() {
+        let (bytes, starts) = file(&[&[b"one"], &[b"two", b"three"]]);
+        assert_eq!(scan(&bytes, 80, SEED, None).proven, starts[1]);
+        let seal = Seal { id: SegmentId(1), bytes: bytes.len() as u64, synced: starts[1] as u64 };
+        let whole = scan(&bytes, 80, SEED, Some(&seal));
+        assert_eq!((whole.frames.len(), whole.proven, whole.end), (3, starts[1], bytes.len()));
+        let lost = scan(&bytes[..starts[2] + 3], 80, SEED, Some(&seal));
+        assert_eq!((lost.frames.len(), lost.damaged.len(), lost.end), (2, 0, starts[2]));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl WalIndex {
     pub(crate) fn note(&self, bytes: u64, last_lsn: u64, seqs: impl Iterator<Item = (DatasetName, u64)>) {
         let mut segments = self.segments.lock();
         let Some(segment) = segments.back_mut() else { return };
-        segment.bytes = bytes;
+        segment.bytes = segment.bytes.max(bytes);
         segment.last_lsn = segment.last_lsn.max(last_lsn);
         for (dataset, seq) in seqs {
             let last = segment.last_seqs.entry(dataset).or_default();

@@ -10,7 +10,7 @@
 //! `<folder>/wal/<id>.wal`, `id` = 16 hexadecimal digits, growing, with gaps. All integers are little-endian.
 //! `<folder>/wal/quarantine/` holds the bytes of frames found damaged and the events that could not be decoded again.
 //!
-//! # Segment header (80 bytes)
+//! # Segment header (88 bytes)
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 8 | magic `YLWALSEG` |
@@ -20,14 +20,19 @@
 //! | 32 | 8 | id of this segment |
 //! | 40 | 8 | id of the segment before, 0 = none |
 //! | 48 | 8 | **valid bytes of the segment before**: what follows them there is void |
-//! | 56 | 8 | lsn of the first record |
-//! | 64 | 8 | seed of the checksums in this file (random, so that no event can contain a valid frame) |
-//! | 72 | 4 | reserved, 0 |
-//! | 76 | 4 | CRC32C of bytes 0..76 |
+//! | 56 | 8 | how many of those are known to be synced; the rest is copied into this segment |
+//! | 64 | 8 | lsn of the first record |
+//! | 72 | 8 | seed of the checksums in this file (random, so that no event can contain a valid frame) |
+//! | 80 | 4 | reserved, 0 |
+//! | 84 | 4 | CRC32C of bytes 0..84 |
 //!
 //! The header is written and synced (file and folder) before the first frame. It seals the segment before: after a failed
 //! write or sync the file is abandoned, never written or synced again, and the next segment's header says how much of it
 //! counts. So events that were refused with an error do not come back at the next start, once anything later was acknowledged.
+//!
+//! After a crash nothing proves that the last group of the newest segment was synced: it may be there only because the
+//! page cache survived the process, and syncing it again would prove nothing if the first sync had failed. So the first group
+//! of the next segment is a copy of it (records keep their numbers, and a number counts once).
 //!
 //! # Frame
 //! | offset | size | field |
@@ -35,7 +40,7 @@
 //! | 0 | 4 | magic `YLR1` |
 //! | 4 | 4 | length `n` of the body |
 //! | 8 | 4 | CRC32C of bytes 12..21+n, seeded |
-//! | 12 | 8 | bytes of this file known to be synced when this frame was written |
+//! | 12 | 8 | bytes of this file known to be synced when this frame was written: those before its group |
 //! | 20 | 1 | kind: 1 a record, 2 a zstd block of records, 3 idempotency keys carried over from a trimmed segment |
 //! | 21 | n | body |
 //!
@@ -77,7 +82,7 @@ pub(crate) mod segment;
 pub(crate) use frame::{Frame, FrameKind, scan, write_frame};
 pub(crate) use index::{SegmentContent, WalIndex};
 pub(crate) use record::{CarriedKey, KeyEntry, Payload, Record, split_events};
-pub(crate) use segment::{HEADER_BYTES, HeaderError, Segment, SegmentHeader, SegmentId};
+pub(crate) use segment::{HEADER_BYTES, HeaderError, Seal, Segment, SegmentHeader, SegmentId};
 
 /// Version of the segments' layout that this code writes, and the highest it reads.
 pub(crate) const FORMAT_VERSION: u32 = 1;

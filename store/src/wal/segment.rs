@@ -10,7 +10,7 @@ use crate::disk::{Disk, DiskFile, discard};
 
 const MAGIC: [u8; 8] = *b"YLWALSEG";
 /// Length of the header of a segment.
-pub(crate) const HEADER_BYTES: usize = 80;
+pub(crate) const HEADER_BYTES: usize = 88;
 
 /// Number of a segment: growing, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -32,15 +32,24 @@ impl SegmentId {
     }
 }
 
-/// The first 80 bytes of a segment.
+/// How much of a segment counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Seal {
+    /// Id 0: there is no segment.
+    pub(crate) id: SegmentId,
+    /// What follows these bytes is void.
+    pub(crate) bytes: u64,
+    /// Up to here it is known to be synced.
+    pub(crate) synced: u64,
+}
+
+/// The first 88 bytes of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) incarnation: [u8; 16],
     pub(crate) id: SegmentId,
-    /// The segment before this one; id 0 for none.
-    pub(crate) previous: SegmentId,
-    /// How many bytes of the segment before count.
-    pub(crate) previous_bytes: u64,
+    /// The segment before this one.
+    pub(crate) previous: Seal,
     /// Number of the first record.
     pub(crate) first_lsn: u64,
     /// Seed of the checksums of the frames.
@@ -63,7 +72,8 @@ impl SegmentHeader {
         bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&self.incarnation);
-        for field in [self.id.0, self.previous.0, self.previous_bytes, self.first_lsn, self.seed] {
+        let previous = self.previous;
+        for field in [self.id.0, previous.id.0, previous.bytes, previous.synced, self.first_lsn, self.seed] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
         bytes.extend_from_slice(&[0; 4]);
@@ -97,8 +107,7 @@ impl SegmentHeader {
         Some(Ok(Self {
             incarnation,
             id: SegmentId(reader.u64()?),
-            previous: SegmentId(reader.u64()?),
-            previous_bytes: reader.u64()?,
+            previous: Seal { id: SegmentId(reader.u64()?), bytes: reader.u64()?, synced: reader.u64()? },
             first_lsn: reader.u64()?,
             seed: reader.u64()?,
         }))
@@ -132,6 +141,11 @@ impl Segment {
         Ok(())
     }
 
+    /// How much of it counts: what was synced.
+    pub(crate) fn seal(&self) -> Seal {
+        Seal { id: self.header.id, bytes: self.synced, synced: self.synced }
+    }
+
     /// Length of what is known to be durable.
     pub(crate) fn synced(&self) -> u64 {
         self.synced
@@ -146,8 +160,7 @@ mod tests {
         SegmentHeader {
             incarnation: [7; 16],
             id: SegmentId(3),
-            previous: SegmentId(2),
-            previous_bytes: 812,
+            previous: Seal { id: SegmentId(2), bytes: 812, synced: 700 },
             first_lsn: 44,
             seed: 5,
         }
@@ -162,7 +175,7 @@ mod tests {
             damaged[place] ^= 0x10;
             assert!(SegmentHeader::decode(&damaged).is_err(), "byte {place}");
         }
-        assert_eq!(SegmentHeader::decode(&bytes[..79]), Err(HeaderError::Damaged));
+        assert_eq!(SegmentHeader::decode(&bytes[..HEADER_BYTES - 1]), Err(HeaderError::Damaged));
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Model {
 
 /// Small limits, so that a short workload rolls segments, trims and writes checkpoints.
 fn small() -> Config {
-    Config { wal_segment_bytes_max: 1500, wal_bytes_max: 6000, checkpoint_commits: 2, ..config() }
+    Config { wal_segment_bytes_max: 300, wal_bytes_max: 3000, checkpoint_commits: 2, ..config() }
 }
 
 fn with_id(n: u64) -> String {

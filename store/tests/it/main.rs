@@ -8,3 +8,4 @@ mod duplicates;
 mod faults;
 mod node;
 mod promises;
+mod simulation;

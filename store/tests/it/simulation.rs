@@ -1,0 +1,256 @@
+//! A node's life from one seed: requests, retries, flushes, clean stops, kills, power cuts, disk errors and clock jumps, compared
+//! with a model after every restart.
+//!
+//! `YELLOWLINE_SEEDS=1000..2000 cargo test -p yellowline-store --test it simulation` runs other seeds; a failure names its seed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
+
+use store::{
+    Config, DatasetName, Receipt, Store,
+    disk::{Fault, FaultyDisk},
+};
+
+use crate::node::{FakeClock, config, numbers, open_with, send_to};
+
+/// Seeds of an ordinary test run.
+const SEEDS: std::ops::Range<u64> = 0..60;
+const STEPS: u64 = 40;
+
+/// splitmix64.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+}
+
+/// What a client remembers of a request, to send it again.
+#[derive(Debug, Clone)]
+struct Sent {
+    dataset: usize,
+    events: Vec<String>,
+    numbers: Vec<u64>,
+    key: Option<String>,
+}
+
+struct Node {
+    dice: Dice,
+    disk: FaultyDisk,
+    clock: Arc<FakeClock>,
+    config: Config,
+    datasets: [DatasetName; 2],
+    next: u64,
+    requests: Vec<Sent>,
+    /// Acknowledged numbers per dataset; numbers of events with ids or keys stay there once, however often they are sent.
+    acknowledged: [BTreeSet<u64>; 2],
+    sent: [BTreeSet<u64>; 2],
+    /// Duplicates that were acknowledged together with something stored, so that a crash cannot forget them.
+    duplicates: u64,
+    story: Vec<String>,
+}
+
+impl Node {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let config = Config {
+            wal_segment_bytes_max: 100 + dice.roll(1500),
+            wal_bytes_max: 4000 + dice.roll(8000),
+            checkpoint_commits: 1 + dice.roll(4),
+            memtable_rows_max: 5 + dice.roll(100),
+            group_bytes_max: 1 + dice.roll(100_000),
+            ..config()
+        };
+        Self {
+            dice,
+            disk: FaultyDisk::new(),
+            clock: FakeClock::new(),
+            config,
+            datasets: ["shop", "mail"].map(|name| DatasetName::from_user(name).unwrap()),
+            next: 0,
+            requests: Vec::new(),
+            acknowledged: Default::default(),
+            sent: Default::default(),
+            duplicates: 0,
+            story: Vec::new(),
+        }
+    }
+
+    async fn open(&mut self) -> Store {
+        // A disk that fails while opening is an error, not a loss: the next try finds everything.
+        for _ in 0..5 {
+            match open_with(&self.disk, &self.clock, self.config.clone()).await {
+                Ok(store) => return store,
+                Err(error) => self.story.push(format!("open failed: {error}")),
+            }
+            if self.disk.is_off() {
+                self.disk = self.disk.after_power_cut(self.dice.roll(u64::MAX));
+            }
+            self.disk.heal();
+        }
+        panic!("the folder does not open: {:?}", self.story);
+    }
+
+    async fn live(&mut self) {
+        let mut store = self.open().await;
+        self.compare(&store);
+        for _ in 0..STEPS {
+            store = self.step(store).await;
+        }
+        self.disk.heal();
+        if self.disk.is_off() {
+            store = self.restart(store, 2).await;
+        }
+        store.close().await.ok();
+        drop(store);
+        let store = self.open().await;
+        self.compare(&store);
+    }
+
+    async fn step(&mut self, store: Store) -> Store {
+        if self.disk.is_off() {
+            return self.restart(store, 2).await;
+        }
+        match self.dice.roll(20) {
+            0..=9 => self.send_new(&store).await,
+            10..=12 => self.send_again(&store).await,
+            13..=14 => {
+                let outcome = store.flush().await.map_err(|error| error.to_string());
+                self.story.push(format!("flush: {outcome:?}"));
+            }
+            // Less than the window in all, so that an id counts once for the node's whole life; sometimes back.
+            15 => self.clock.advance_s(i64::try_from(self.dice.roll(40)).unwrap() - 10),
+            16 => self.break_disk(),
+            17 => self.disk.heal(),
+            what => return self.restart(store, what - 18).await,
+        }
+        store
+    }
+
+    fn break_disk(&mut self) {
+        let nth = self.disk.operations() + 1 + self.dice.roll(12);
+        let fault = match self.dice.roll(4) {
+            0 => Fault::Error(io::ErrorKind::Other),
+            1 => Fault::Torn(io::ErrorKind::StorageFull),
+            2 => Fault::Error(io::ErrorKind::StorageFull),
+            _ => Fault::PowerCut,
+        };
+        let until = nth + self.dice.roll(3);
+        self.story.push(format!("operations {nth}..={until} end in {fault:?}"));
+        self.disk.inject(move |operation, _, _| (nth..=until).contains(&operation).then_some(fault));
+    }
+
+    /// 0: a clean stop, 1: a kill, 2: a power cut.
+    async fn restart(&mut self, store: Store, how: u64) -> Store {
+        self.story.push(["clean stop", "kill", "power cut"][usize::try_from(how).unwrap()].to_owned());
+        match how {
+            0 => {
+                store.close().await.ok();
+            }
+            1 => self.disk = self.disk.after_kill(),
+            _ => self.disk = self.disk.after_power_cut(self.dice.roll(u64::MAX)),
+        }
+        drop(store);
+        let store = self.open().await;
+        self.compare(&store);
+        store
+    }
+
+    async fn send_new(&mut self, store: &Store) {
+        let dataset = usize::try_from(self.dice.roll(2)).unwrap();
+        let numbers: Vec<u64> = (self.next..self.next + 1 + self.dice.roll(6)).collect();
+        self.next += 10;
+        let key = (self.dice.roll(3) == 0).then(|| format!("key-{}", self.next));
+        let has_ids = key.is_none();
+        // Hexadecimal noise: what compresses well never fills a segment.
+        let padding: String = (0..self.dice.roll(20)).map(|_| format!("{:016x}", self.dice.roll(u64::MAX))).collect();
+        let mut events: Vec<String> = numbers
+            .iter()
+            .map(|n| {
+                if has_ids { format!(r#"{{"id":"e{n}","n":{n},"p":"{padding}"}}"#) } else { format!(r#"{{"n":{n}}}"#) }
+            })
+            .collect();
+        if self.dice.roll(5) == 0 {
+            events.push("{broken".to_owned());
+        }
+        let request = Sent { dataset, events, numbers, key };
+        self.requests.push(request.clone());
+        self.send(store, request).await;
+    }
+
+    async fn send_again(&mut self, store: &Store) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let index = self.dice.roll(self.requests.len() as u64);
+        let request = self.requests[usize::try_from(index).unwrap()].clone();
+        self.send(store, request).await;
+    }
+
+    async fn send(&mut self, store: &Store, request: Sent) {
+        self.sent[request.dataset].extend(&request.numbers);
+        let name = self.datasets[request.dataset].clone();
+        let outcome = send_to(store, &self.clock, &name, &request.events, request.key.as_deref()).await;
+        let short = outcome.as_ref().map(|receipt| (receipt.accepted, receipt.duplicates)).map_err(ToString::to_string);
+        self.story.push(format!("send {:?} to {name} with {:?}: {short:?}", request.numbers, request.key));
+        if let Ok(Receipt { accepted, duplicates, .. }) = outcome {
+            assert_eq!(u64::from(accepted + duplicates), request.numbers.len() as u64, "{:?}", self.story);
+            self.acknowledged[request.dataset].extend(&request.numbers);
+            self.duplicates += if accepted > 0 { u64::from(duplicates) } else { 0 };
+        }
+    }
+
+    fn compare(&self, store: &Store) {
+        let story = || self.story.join("\n");
+        let mut there = 0;
+        for (index, name) in self.datasets.iter().enumerate() {
+            let seen: BTreeMap<u64, u32> = numbers(store, name);
+            there += seen.len() as u64;
+            for n in &self.acknowledged[index] {
+                assert_eq!(seen.get(n), Some(&1), "acknowledged event {n} of {name}\n{}", story());
+            }
+            for (n, times) in seen {
+                assert!(
+                    times == 1 && self.sent[index].contains(&n),
+                    "event {n} of {name} is there {times} times\n{}",
+                    story()
+                );
+            }
+        }
+        let counts = store.ingest_counts();
+        let stored: u64 = counts.iter().map(|count| count.stored).sum();
+        let duplicates: u64 = counts.iter().map(|count| count.duplicates).sum();
+        assert_eq!(stored, there, "the accounts say what is there\n{}", story());
+        assert!(
+            duplicates >= self.duplicates,
+            "{duplicates} of {} duplicates are counted\n{}",
+            self.duplicates,
+            story()
+        );
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("YELLOWLINE_SEEDS") else { return SEEDS };
+    let (first, end) = text.split_once("..").unwrap();
+    first.parse().unwrap()..end.parse().unwrap()
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_or_doubled_in_the_life_of_a_node() {
+    for seed in seeds() {
+        let life = tokio::spawn(async move { Node::new(seed).live().await });
+        if let Err(error) = life.await {
+            panic!("seed {seed} fails: run it with YELLOWLINE_SEEDS={seed}..{}: {error}", seed + 1);
+        }
+    }
+}
