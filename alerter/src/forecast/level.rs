@@ -2,7 +2,7 @@
 
 use super::{
     days::Days,
-    median::{median, quantile, weighted_median},
+    median::{median, weighted_median},
 };
 use crate::zone::{LocalDay, weekday};
 
@@ -21,11 +21,24 @@ const BLOCKS_MIN: usize = 6;
 /// Below this many events a slot a median of counts is biased and steppy, and the mean is used.
 pub(crate) const MEAN_BELOW: f64 = 40.0;
 
-/// Share of a day's surprise that the level takes over.
-const GAIN: f64 = 0.35;
+/// Share of a day's surprise that the level takes over. Measured on rolling windows of taxi, bike, road, pedestrian, web, shop
+/// and API series before their last 28 days: .35, .5 and .6 differ by less than 1 % of WAPE; faster is better after holidays.
+const GAIN: f64 = 0.5;
 
-/// Largest surprise a day can teach, in logarithms (Huber's clip): one odd day moves the level by 7 % at most.
-const SURPRISE_MAX: f64 = 0.2;
+/// Largest surprise a day can teach, in logarithms (Huber's clip): one odd day moves the level by 13 % at most.
+const SURPRISE_MAX: f64 = 0.25;
+
+/// What a week of age costs a day in the weekday effect.
+const EFFECT_WEEK_DECAY: f64 = 0.85;
+
+/// Residuals needed to learn how much weekdays differ.
+const PRIOR_RESIDUALS_MIN: usize = 14;
+
+/// Days of one weekday that the mean of all days is worth before that is learnt.
+const PRIOR_DAYS_UNLEARNT: f64 = 0.5;
+
+/// And at most.
+const PRIOR_DAYS_MAX: f64 = 2.0;
 
 /// Logarithmic levels of the days before a target day, and what they say about that day.
 #[derive(Debug, Clone)]
@@ -121,33 +134,59 @@ fn day_level(days: &Days, row: usize, reference: &[f64], unit: f64) -> f64 {
     level.clamp(LEVEL_RANGE.0, LEVEL_RANGE.1)
 }
 
-/// Median logarithmic level of each weekday, drawn towards that of all days by one day's weight.
+/// Logarithmic effect of each weekday: the weighted median of its days, recent ones first, drawn to that of all days as
+/// far as days of one weekday scatter more than the weekdays differ (empirical Bayes).
 fn weekday_effects(days: &Days, ln: &[f64]) -> [f64; 7] {
-    let mut all: Vec<f64> = ln.iter().copied().filter(|l| !l.is_nan()).collect();
-    let middle = median(&mut all);
-    let mut effects = [0.0; 7];
-    for (k, effect) in effects.iter_mut().enumerate() {
-        let mut own: Vec<f64> = ln
-            .iter()
-            .enumerate()
-            .filter(|(row, l)| weekday(days.day(*row)) == k && !l.is_nan())
-            .map(|(_, l)| *l)
-            .collect();
-        *effect = if own.is_empty() { middle } else { median(&mut own) };
+    let mut own: [Vec<(f64, f64)>; 7] = Default::default();
+    let mut all = Vec::with_capacity(ln.len());
+    for (row, level) in ln.iter().enumerate().filter(|(_, level)| !level.is_nan()) {
+        let weeks_ago = (ln.len() - row) as f64 / 7.0;
+        own[weekday(days.day(row))].push((*level, EFFECT_WEEK_DECAY.powf(weeks_ago)));
+        all.push(*level);
     }
-    effects
+    let middle = median(&mut all);
+    let effects = std::array::from_fn(|k| if own[k].is_empty() { middle } else { weighted_median(&mut own[k]) });
+    let prior_days = prior_days(&own, &effects, middle);
+    std::array::from_fn(|k| {
+        let weight: f64 = own[k].iter().map(|day| day.1).sum();
+        (effects[k] * weight + middle * prior_days) / (weight + prior_days)
+    })
 }
 
-/// Level and growth after the last row: each day moves the level by a clipped share of its surprise.
+/// How many days of one weekday the mean of all days is worth: variance within weekdays over variance between them.
+fn prior_days(own: &[Vec<(f64, f64)>; 7], effects: &[f64; 7], middle: f64) -> f64 {
+    let mut residuals: Vec<f64> = own
+        .iter()
+        .zip(effects)
+        .filter(|(levels, _)| levels.len() > 1)
+        .flat_map(|(levels, effect)| levels.iter().map(move |level| (level.0 - effect).abs()))
+        .collect();
+    if residuals.len() < PRIOR_RESIDUALS_MIN {
+        return PRIOR_DAYS_UNLEARNT;
+    }
+    // A median fitted to few days is closer to them than to the truth; 1.3 takes that back for 4 to 8 days.
+    let within = 1.3 * (1.4826 * median(&mut residuals)).powi(2);
+    let between: f64 = own
+        .iter()
+        .zip(effects)
+        .filter(|(levels, _)| !levels.is_empty())
+        .map(|(levels, effect)| (effect - middle).powi(2) - within / levels.len() as f64)
+        .sum::<f64>()
+        / 7.0;
+    (within / between.max(1e-9)).min(PRIOR_DAYS_MAX)
+}
+
+/// Level and growth after the last row: each day moves the level by a clipped share of its surprise. After a level shift
+/// only the days since then speak.
 fn run_level(days: &Days, ln: &[f64], weekday_effect: &[f64; 7], shift: Option<LocalDay>) -> Option<(f64, f64)> {
     let surprise: Vec<(usize, f64)> = ln
         .iter()
         .enumerate()
-        .filter(|(row, l)| !l.is_nan() && shift.is_none_or(|day| days.day(*row) >= day))
-        .map(|(row, l)| (row, l - weekday_effect[weekday(days.day(row))]))
+        .filter(|(row, level)| !level.is_nan() && shift.is_none_or(|day| days.day(*row) >= day))
+        .map(|(row, level)| (row, level - weekday_effect[weekday(days.day(row))]))
         .collect();
-    let mut first: Vec<f64> = surprise.iter().take(7).map(|s| s.1).collect();
-    let mut level = quantile(&mut first, 0.5);
+    let mut first: Vec<f64> = surprise.iter().take(7).map(|day| day.1).collect();
+    let mut level = median(&mut first);
     let mut path = Vec::with_capacity(surprise.len());
     for (row, surprise) in &surprise {
         level += GAIN * (surprise - level).clamp(-SURPRISE_MAX, SURPRISE_MAX);
