@@ -1,6 +1,14 @@
 //! Event days: what past years of the same event did to the day, else a Sunday.
 
-use super::{days::Days, fit::Past, level::Levels, median::median, profile};
+use std::rc::Rc;
+
+use super::{
+    days::Days,
+    fit::Past,
+    level::{Levels, Season},
+    median::median,
+    profile,
+};
 use crate::{
     calendar::EventDay,
     history::DAY_MINUTES,
@@ -54,7 +62,8 @@ impl Past<'_> {
         }
         let mut before = self.days_between(day - ORDINARY_DAYS, day);
         self.hide_events(&mut before);
-        let levels = Levels::new(&before, day, self.unit, None)?;
+        let season = Rc::new(Season::new(&before, day, self.unit)?);
+        let levels = Levels::new(&before, season, day, None)?;
         let ordinary = slots_of(&before, &levels, day, self.unit)?;
         let own = self.days_between(day, day + 1);
         if !own.usable(0) {
@@ -81,8 +90,7 @@ impl Past<'_> {
 }
 
 fn slots_of(days: &Days, levels: &Levels, day: LocalDay, unit: f64) -> Option<Vec<f64>> {
-    let likeness = profile::Likeness::new(days, levels);
-    let shape = profile::shape(days, levels, &likeness, day, unit)?;
+    let shape = profile::shape(days, levels, day, unit)?;
     let level = levels.expected(day).exp();
     Some(shape.iter().map(|slot| (slot * level).max(0.0)).collect())
 }

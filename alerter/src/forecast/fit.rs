@@ -1,12 +1,14 @@
 //! From history to a fitted model: forecasts of past days (each from the days before it), what they got wrong, and the
 //! forecast of the days to come.
 
+use std::{cell::RefCell, rc::Rc};
+
 use super::{
     DayForecast, FORECAST_DAYS_MIN, Fitted, LOOKBACK_DAYS, Learning, OUTAGE_ONLY_C, PAGE_DAYS_MIN, Readiness, Settings,
     SourceDay, Sources, TRUSTED_COVERAGE,
     days::{Days, SLOT_MINUTES},
     interval::Quantiles,
-    level::Levels,
+    level::{Levels, Season},
     median::weighted_median,
     noise::{HOURS, Noise},
 };
@@ -15,7 +17,7 @@ use crate::{
     mask,
     score::Kind,
     threshold::Thresholds,
-    zone::{LocalClock, LocalDay},
+    zone::{LocalClock, LocalDay, weekday},
 };
 
 /// Past days replayed for noise, interval and thresholds.
@@ -41,6 +43,8 @@ pub(super) struct Past<'a> {
     pub(super) days: Days,
     pub(super) unit: f64,
     pub(super) basket: f64,
+    /// The seasons needed so far, by the Monday they are renewed.
+    seasons: RefCell<Vec<(LocalDay, Option<Rc<Season>>)>>,
 }
 
 pub(super) fn fit(settings: &Settings, history: &History, now: Minute) -> Result<Fitted, Learning> {
@@ -91,7 +95,8 @@ impl<'a> Past<'a> {
         for day in event_days {
             mask::hide_between(history, &mut hidden, clock.day_start(day), clock.day_start(day + 1));
         }
-        let mut past = Self { settings, history, hidden, clock, now, today, days, unit, basket };
+        let mut past =
+            Self { settings, history, hidden, clock, now, today, days, unit, basket, seasons: RefCell::default() };
         let mut days = std::mem::take(&mut past.days);
         past.hide_events(&mut days);
         past.days = days;
@@ -181,9 +186,22 @@ impl<'a> Past<'a> {
     fn levels(&self, target: LocalDay) -> Option<Levels> {
         let whole_day_after = |minute: Minute| self.clock.day(minute - 1) + 1;
         let shift = self.history.shifts().iter().map(|minute| whole_day_after(*minute)).max();
-        let spoken = shift
-            .filter(|day| (*day..target).any(|day| self.days.row_of(day).is_some_and(|row| self.days.usable(row))));
-        Levels::new(&self.days, target, self.unit, spoken)
+        let usable = |day: LocalDay| self.days.row_of(day).is_some_and(|row| self.days.usable(row));
+        let spoken = shift.filter(|day| (*day..target).any(usable));
+        let monday = target - LocalDay::try_from(weekday(target)).unwrap_or(0);
+        // In the first weeks what came since Monday is too much of all there is.
+        let as_of = if self.usable_before(monday) >= 2 * PAGE_DAYS_MIN { monday } else { target };
+        Levels::new(&self.days, self.season(as_of)?, target, spoken)
+    }
+
+    fn season(&self, as_of: LocalDay) -> Option<Rc<Season>> {
+        let mut seasons = self.seasons.borrow_mut();
+        if let Some((_, season)) = seasons.iter().find(|known| known.0 == as_of) {
+            return season.clone();
+        }
+        let season = Season::new(&self.days, as_of, self.unit).map(Rc::new);
+        seasons.push((as_of, season.clone()));
+        season
     }
 
     /// A level shift that no whole day speaks for yet.
@@ -250,7 +268,7 @@ impl<'a> Past<'a> {
     fn sources(&self, levels: &Levels, day: LocalDay) -> Sources {
         let ago = |weeks: i32| {
             let row = self.days.row_of(day - 7 * weeks)?;
-            let ln = levels.ln.get(row).copied().filter(|ln| !ln.is_nan())?;
+            let ln = levels.ln().get(row).copied().filter(|ln| !ln.is_nan())?;
             Some(SourceDay { relative_level: (ln - levels.expected(day)).exp(), entered: true })
         };
         Sources {

@@ -13,6 +13,9 @@ const RESIDUALS_MIN: usize = 60;
 /// Lower and upper tail left out by the 95 % interval.
 const TAIL: f64 = 0.025;
 
+/// The correction of a short past ends here: beyond, single odd steps would set the interval.
+const TAIL_MIN: f64 = 0.0075;
+
 /// Residuals of one day go together; a day counts for this many independent ones in the finite-sample correction.
 const INDEPENDENT_PER_DAY: f64 = 4.0;
 
@@ -85,10 +88,10 @@ impl Quantiles {
 }
 
 /// Lower and upper quantile with the finite-sample correction of split conformal prediction: of `n` residuals the
-/// `(n + 1) (1 - tail)`-th is taken, which is the largest for a short past.
+/// `(n + 1) (1 - tail)`-th is taken.
 fn tails(residuals: &mut [f64], days: usize) -> (f64, f64) {
     let independent = INDEPENDENT_PER_DAY * days.max(1) as f64;
-    let tail = (TAIL - (1.0 - TAIL) / independent).max(0.0);
+    let tail = (TAIL - (1.0 - TAIL) / independent).max(TAIL_MIN);
     // An interval that leaves its own expectation out would be a statement about bias, not about noise.
     (quantile(residuals, tail).min(-0.5), quantile(residuals, 1.0 - tail).max(0.5))
 }

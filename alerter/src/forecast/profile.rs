@@ -5,7 +5,7 @@
 
 use super::{
     days::{Days, SLOT_MINUTES},
-    level::{Levels, centre},
+    level::{Cell, Levels, centre},
 };
 use crate::zone::{LocalDay, weekday};
 
@@ -33,8 +33,8 @@ pub(crate) struct Likeness([[f64; 7]; 7]);
 
 impl Likeness {
     /// Learns from the usable days that have a level.
-    pub(crate) fn new(days: &Days, levels: &Levels) -> Self {
-        let shapes: Vec<Option<WeekdayShape>> = (0..7).map(|k| WeekdayShape::new(days, levels, k)).collect();
+    pub(crate) fn new(days: &Days, ln: &[f64]) -> Self {
+        let shapes: Vec<Option<WeekdayShape>> = (0..7).map(|k| WeekdayShape::new(days, ln, k)).collect();
         let scatter: Vec<f64> = shapes.iter().flatten().map(|shape| shape.scatter).collect();
         let scatter = scatter.iter().sum::<f64>() / scatter.len().max(1) as f64;
         let mut alike = [[0.0; 7]; 7];
@@ -69,9 +69,8 @@ struct WeekdayShape {
 }
 
 impl WeekdayShape {
-    fn new(days: &Days, levels: &Levels, k: usize) -> Option<Self> {
-        let rows: Vec<(usize, f64)> = levels
-            .ln
+    fn new(days: &Days, ln: &[f64], k: usize) -> Option<Self> {
+        let rows: Vec<(usize, f64)> = ln
             .iter()
             .enumerate()
             .filter(|(row, ln)| !ln.is_nan() && weekday(days.day(*row)) == k)
@@ -85,13 +84,15 @@ impl WeekdayShape {
         let mut shape = Self { mean: vec![0.0; days.slots], days: rows.len() as f64, scatter: 0.0 };
         let (mut around, mut size) = (0.0, 0.0);
         for (slot, mean) in shape.mean.iter_mut().enumerate() {
-            let cells: Vec<f64> =
-                rows.iter().map(|(row, level)| cell(*row, slot, *level)).filter(|v| !v.is_nan()).collect();
-            if cells.len() < 2 {
+            let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+            for value in rows.iter().map(|(row, level)| cell(*row, slot, *level)).filter(|value| !value.is_nan()) {
+                (count, sum, squares) = (count + 1.0, sum + value, squares + value * value);
+            }
+            if count < 2.0 {
                 continue;
             }
-            *mean = cells.iter().sum::<f64>() / cells.len() as f64;
-            around += cells.iter().map(|v| (v - *mean).powi(2)).sum::<f64>() / (cells.len() - 1) as f64;
+            *mean = sum / count;
+            around += (squares - sum * *mean).max(0.0) / (count - 1.0);
             size += *mean * *mean;
         }
         shape.scatter = around / size.max(f64::MIN_POSITIVE);
@@ -114,27 +115,22 @@ fn day_type_of(weekday: usize) -> usize {
 
 /// Shape of the target day by slot, at level 1; slots that no day of the kind has seen come from days of any kind, then
 /// from their neighbours. `None` when there is no usable day at all.
-pub(crate) fn shape(
-    days: &Days,
-    levels: &Levels,
-    likeness: &Likeness,
-    target: LocalDay,
-    unit: f64,
-) -> Option<Vec<f64>> {
-    let mut rows: Vec<(usize, f64, f64)> = weighted_rows(days, levels, |day| likeness.weight(day, target));
+pub(crate) fn shape(days: &Days, levels: &Levels, target: LocalDay, unit: f64) -> Option<Vec<f64>> {
+    let mut rows = weighted_rows(days, levels, |day| levels.season.likeness.weight(day, target));
     if rows.is_empty() {
         rows = weighted_rows(days, levels, |_| 1.0);
     }
-    let mut cells = Vec::with_capacity(rows.len());
+    let (mut cells, mut scratch) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     let mut noise = vec![0.0; days.slots];
     let mut shape: Vec<f64> = (0..days.slots)
         .map(|slot| {
             cells.clear();
             cells.extend(rows.iter().filter_map(|&(row, weight, level)| {
                 let value = days.values(row)[slot];
-                (!value.is_nan()).then(|| (value / level, days.exposure(row, slot), weight))
+                let cell = || Cell { value: value / level, exposure: days.exposure(row, slot), weight };
+                (!value.is_nan()).then(cell)
             }));
-            let rate = centre(&mut cells, unit);
+            let rate = centre(&cells, unit, &mut scratch);
             noise[slot] = counting_variance(&cells, rate, unit);
             rate
         })
@@ -149,9 +145,12 @@ pub(crate) fn shape(
 }
 
 /// Variance of a centre by counting alone.
-fn counting_variance(cells: &[(f64, f64, f64)], rate: f64, unit: f64) -> f64 {
-    let (weight, squares) =
-        cells.iter().fold((0.0, 0.0), |sum, cell| (sum.0 + cell.2 * cell.1, sum.1 + cell.2 * cell.2 * cell.1));
+fn counting_variance(cells: &[Cell], rate: f64, unit: f64) -> f64 {
+    let (mut weight, mut squares) = (0.0, 0.0);
+    for cell in cells {
+        weight += cell.weight * cell.exposure;
+        squares += cell.weight * cell.weight * cell.exposure;
+    }
     if weight > 0.0 { MEDIAN_VARIANCE * rate.max(0.0) * unit * squares / (weight * weight) } else { 0.0 }
 }
 
@@ -180,7 +179,7 @@ fn smooth(shape: &mut [f64], noise: &[f64]) {
 /// `(row, weight, level)` of usable days.
 fn weighted_rows(days: &Days, levels: &Levels, weight: impl Fn(LocalDay) -> f64) -> Vec<(usize, f64, f64)> {
     levels
-        .ln
+        .ln()
         .iter()
         .enumerate()
         .filter(|(_, ln)| !ln.is_nan())
