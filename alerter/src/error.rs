@@ -14,7 +14,7 @@ pub enum Error {
     Transport {
         /// Why.
         #[source]
-        source: reqwest::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A scan for series failed.
     #[error("could not count the minutes of dataset {dataset}")]

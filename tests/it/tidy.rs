@@ -30,6 +30,12 @@ fn is_code(file: &Path) -> bool {
     matches!(file.extension().and_then(|extension| extension.to_str()), Some("rs" | "ts" | "tsx" | "css"))
 }
 
+/// Unit tests that outgrew their module: `x/tests.rs` or `x_tests.rs` beside `x.rs`.
+fn is_tests(file: &Path) -> bool {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    stem == "tests" || stem.ends_with("_tests")
+}
+
 /// The production half of a Rust file: what stands before its unit tests.
 fn production(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap_or(text)
@@ -90,7 +96,7 @@ fn check_home(word: &str, homes: &[&str]) {
         .into_iter()
         .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))
         .filter(|file| file.components().any(|part| part.as_os_str() == "src"))
-        .filter(|file| !homes.iter().any(|home| file.starts_with(home)))
+        .filter(|file| !is_tests(file) && !homes.iter().any(|home| file.starts_with(home)))
         .filter(|file| production(&text(file)).contains(word))
         .collect();
     assert!(strays.is_empty(), "`{word}` belongs to {homes:?}: {strays:?}");

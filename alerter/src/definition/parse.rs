@@ -9,6 +9,7 @@ use super::{
     fields::{Fields, Report},
     nearest::nearest,
 };
+use crate::notify::transport::is_address;
 
 /// PagerDuty's public endpoint; `url` overrides it.
 const PAGERDUTY_URL: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -285,8 +286,7 @@ fn checked_name(name: String, fields: &Fields<'_, '_>, report: &mut Report<'_>) 
 }
 
 fn checked_url(key: &str, url: String, fields: &Fields<'_, '_>, report: &mut Report<'_>) -> Option<String> {
-    let valid = reqwest::Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if valid {
+    if is_address(&url) {
         return Some(url);
     }
     report.problem(&fields.place(key), format!("`{key}` must be an http:// or https:// address"));

@@ -73,7 +73,12 @@ pub fn http_client(timeout: Duration) -> Result<reqwest::Client, Error> {
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("yellowline/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(|source| Error::Transport { source })
+        .map_err(|source| Error::Transport { source: Box::new(source) })
+}
+
+/// True for an http:// or https:// address with a host.
+pub(crate) fn is_address(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 impl Transport for Webhooks {
