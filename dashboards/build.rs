@@ -1,5 +1,5 @@
 //! Builds `dashboards/web` once per state of its sources into `<target>/console/<hash of sources>`, shared by all
-//! profiles, and tells rust-embed where it is (`YELLOWLINE_CONSOLE_DIR`).
+//! profiles, and writes the table of its files (`files.rs` in `OUT_DIR`) that `src/assets.rs` embeds.
 //!
 //! A folder of that name exists only if a build finished: builds happen in a scratch folder that is renamed at the end.
 //! Clippy, rust-analyzer and `YELLOWLINE_CONSOLE=skip` get a one-page placeholder in `OUT_DIR` instead, which is never
@@ -41,9 +41,8 @@ fn main() -> ExitCode {
     if env::var_os("CARGO_FEATURE_CONSOLE").is_none() {
         return ExitCode::SUCCESS;
     }
-    match console_folder() {
+    match console_folder().and_then(|folder| write_table(&folder).map(|()| folder)) {
         Ok(folder) => {
-            println!("cargo::rustc-env=YELLOWLINE_CONSOLE_DIR={}", folder.display());
             // Somebody emptied the folder: build again.
             println!("cargo::rerun-if-changed={}", folder.join("index.html").display());
             ExitCode::SUCCESS
@@ -63,8 +62,30 @@ fn main() -> ExitCode {
     }
 }
 
+fn out_dir() -> Result<PathBuf, String> {
+    env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| "OUT_DIR is not set: run by cargo only".to_owned())
+}
+
+/// Writes the files of a build as a Rust slice, sorted by path: each with its bytes and the hash its ETag carries.
+fn write_table(folder: &Path) -> Result<(), String> {
+    let failed = |error: io::Error| format!("could not list the console's files in {}: {error}", folder.display());
+    let mut paths = Vec::new();
+    collect(folder, &mut paths).map_err(failed)?;
+    paths.sort();
+    let mut table = String::from("&[\n");
+    for path in paths {
+        let content = fs::read(&path).map_err(failed)?;
+        let hash: String = Sha256::digest(&content).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        table += &format!("    File {{ path: {name:?}, hash: {hash:?}, bytes: include_bytes!({path:?}) }},\n");
+    }
+    table += "]\n";
+    let file = out_dir()?.join("files.rs");
+    fs::write(&file, table).map_err(|error| format!("could not write {}: {error}", file.display()))
+}
+
 fn console_folder() -> Result<PathBuf, String> {
-    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: run by cargo only")?);
+    let out = out_dir()?;
     if let Some(dist) = env::var_os("YELLOWLINE_CONSOLE_DIST") {
         return ready_build(Path::new(&dist));
     }

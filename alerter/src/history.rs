@@ -284,13 +284,7 @@ impl History {
     /// One flag per grid step, true where any mask covers it.
     pub(crate) fn masked(&self) -> Vec<bool> {
         let mut masked = vec![false; self.len()];
-        for mask in &self.masks {
-            let first = (mask.from - self.start).div_euclid(self.step).max(0);
-            let after = (mask.to - self.start + self.step - 1).div_euclid(self.step).clamp(0, self.len() as i64);
-            if first < after {
-                masked[first as usize..after as usize].fill(true);
-            }
-        }
+        crate::mask::hide(self, &mut masked, &self.masks);
         masked
     }
 

@@ -39,6 +39,9 @@ const FREEZE_MINUTES_MAX: u32 = 120;
 /// Below this many expected events a block the median of block ratios is biased, and the ratio of sums is taken.
 const MEDIAN_BLOCK_EVENTS: f64 = 10.0;
 
+/// How far back the last event is looked for after a restart.
+const GAP_MINUTES_MAX: i64 = 14 * 1440;
+
 /// Hours replayed by [`Live::warmed`]: the ring, the level's hour, and what a freeze can hold back.
 const WARM_MINUTES: i64 = 360;
 
@@ -71,6 +74,11 @@ pub struct Live {
     blocks: [Block; BLOCKS],
     block_count: usize,
     level: f64,
+    /// The last local midnight, and what the forecast made there changed against the one before.
+    revised: (Minute, f64),
+    /// Expected since the last event, over the minutes seen. Rates below a few an hour show an outage only by the time
+    /// since the last event, which no window of three hours holds.
+    gap_expected: f64,
     frozen_minutes: u32,
     suspicious: bool,
     held: bool,
@@ -86,6 +94,8 @@ impl Live {
             blocks: [Block::default(); BLOCKS],
             block_count: 0,
             level: 1.0,
+            revised: (Minute::MIN, 1.0),
+            gap_expected: 0.0,
             frozen_minutes: 0,
             suspicious: false,
             held: false,
@@ -99,10 +109,16 @@ impl Live {
         let hidden = history.masked();
         let from = (until - WARM_MINUTES).max(history.start());
         let mut live = Self::new(from.min(until));
+        let seen = |minute: Minute| {
+            let index = usize::try_from((minute - history.start()).div_euclid(history.step_minutes())).ok()?;
+            if hidden.get(index).copied().unwrap_or(true) { None } else { history.at(index) }
+        };
+        let gap = (from - GAP_MINUTES_MAX..from)
+            .rev()
+            .take_while(|minute| seen(*minute).is_none_or(|known| known.value <= 0.0));
+        live.gap_expected = gap.filter_map(|minute| seen(minute).map(|known| fitted.expected(minute, &known))).sum();
         for minute in from..until {
-            let index = usize::try_from((minute - history.start()).div_euclid(history.step_minutes())).ok();
-            let seen = index.filter(|i| !hidden.get(*i).copied().unwrap_or(true)).and_then(|i| history.at(i));
-            live.step(fitted, minute, seen);
+            live.step(fitted, minute, seen(minute));
         }
         live
     }
@@ -130,6 +146,9 @@ impl Live {
         for minute in from.max(self.next - RING_MINUTES as i64)..to.min(self.next) {
             self.ring[position(minute)].value = f32::NAN;
         }
+        if to >= self.next {
+            self.gap_expected = 0.0;
+        }
     }
 
     /// Takes the next minute and scores it. Minutes skipped since the last step count as no data; a minute already
@@ -153,6 +172,14 @@ impl Live {
         score
     }
 
+    /// Takes the next minute without scoring it, for the level alone.
+    pub(crate) fn follow(&mut self, fitted: &Fitted, minute: Minute, observation: Option<Observation>) {
+        while self.next < minute {
+            self.push(fitted, None);
+        }
+        self.push(fitted, observation);
+    }
+
     /// Replaces a recent minute by what late events made of it; expectations of other minutes are not touched.
     /// `false` when the minute is no longer (or not yet) in the ring. Score it again with [`Self::score`].
     pub fn revise(&mut self, fitted: &Fitted, minute: Minute, observation: Option<Observation>) -> bool {
@@ -161,6 +188,11 @@ impl Live {
         }
         let exposure_before = self.ring[position(minute)].exposure;
         self.write(fitted, minute, observation, f64::from(exposure_before));
+        if observation.is_some_and(|seen| seen.value > 0.0) {
+            let since = (minute + 1..self.next).map(|later| self.ring[position(later)]);
+            let expected = since.filter(|slot| !slot.value.is_nan()).map(|slot| f64::from(slot.mu0)).sum();
+            self.gap_expected = self.gap_expected.min(expected);
+        }
         let start = minute.div_euclid(BLOCK_MINUTES) * BLOCK_MINUTES;
         if let Some(index) = self.blocks[..self.block_count].iter().position(|block| block.start == start)
             && let Some(block) = self.block(fitted, start)
@@ -172,17 +204,22 @@ impl Live {
 
     fn push(&mut self, fitted: &Fitted, observation: Option<Observation>) {
         let minute = self.next;
+        self.carry_over_midnight(fitted, minute);
         self.close_block(fitted, minute);
         self.write(fitted, minute, observation, 0.0);
+        match observation {
+            Some(seen) if seen.value > 0.0 => self.gap_expected = 0.0,
+            Some(seen) => self.gap_expected += fitted.expected(minute, &seen),
+            None => {}
+        }
         self.next += 1;
     }
 
     /// Writes a minute; the expectation of a missing minute of a ratio keeps the exposure known before.
     fn write(&mut self, fitted: &Fitted, minute: Minute, observation: Option<Observation>, exposure_before: f64) {
-        let rate = fitted.rate(minute);
         let ratio = fitted.settings().kind == Kind::Ratio;
         let exposure = observation.map_or(exposure_before, |seen| seen.exposure);
-        let mu0 = if ratio { rate * exposure } else { rate };
+        let mu0 = if ratio { fitted.rate(minute) * exposure } else { fitted.rate(minute) };
         let mu = if ratio { (mu0 * self.level).min(exposure) } else { mu0 * self.level };
         self.ring[position(minute)] = Slot {
             value: observation.map_or(f32::NAN, |seen| seen.value as f32),
@@ -213,6 +250,16 @@ impl Live {
         self.level = local_level(&self.blocks[..self.block_count], c_slow);
     }
 
+    /// A new day's forecast has learnt from the day before; what the local level knew already must not count twice.
+    fn carry_over_midnight(&mut self, fitted: &Fitted, minute: Minute) {
+        let revision = fitted.revision_at(minute);
+        if revision != 1.0 {
+            self.revised = (minute, revision);
+            self.blocks[..self.block_count].iter_mut().for_each(|block| block.expected *= revision);
+            self.level = (self.level / revision).clamp(LEVEL_RANGE.0, LEVEL_RANGE.1);
+        }
+    }
+
     fn block(&self, fitted: &Fitted, start: Minute) -> Option<Block> {
         let mut block = Block { start, ..Block::default() };
         for minute in start.max(self.next - RING_MINUTES as i64)..start + BLOCK_MINUTES {
@@ -221,6 +268,9 @@ impl Live {
                 block.seen += f64::from(slot.value.max(0.0)) / fitted.noise().unit;
                 block.expected += f64::from(slot.mu0) / fitted.noise().unit;
             }
+        }
+        if start < self.revised.0 {
+            block.expected *= self.revised.1;
         }
         (block.expected > 0.0).then_some(block)
     }
@@ -232,7 +282,7 @@ impl Live {
         let hour = fitted.local_hour(minute);
         let thresholds = fitted.thresholds();
         let direction = fitted.settings().direction;
-        let bounds = fitted.around(f64::from(slot.mu0), minute, 1);
+        let bounds = fitted.around(f64::from(slot.mu0), f64::from(slot.exposure), minute, 1);
         let missing = slot.value.is_nan();
         let mut score = Score {
             minute,
@@ -248,11 +298,16 @@ impl Live {
             ratio: 0.0,
             frozen: self.held || (self.suspicious && self.frozen_minutes < FREEZE_MINUTES_MAX),
         };
-        for (window, sum) in self.window_sums(minute).iter().enumerate() {
+        let mut sums = self.window_sums(minute);
+        let longest = &mut sums[WINDOW_COUNT - 1];
+        if minute + 1 == self.next && longest.minutes * 2 >= WINDOWS[WINDOW_COUNT - 1] && longest.value <= 0.0 {
+            longest.expected = longest.expected.max(self.gap_expected);
+        }
+        for (window, sum) in sums.iter().enumerate() {
             if sum.minutes * 2 < WINDOWS[window] || !passes_gate(sum, fitted.settings().smallest_drop) {
                 continue;
             }
-            let z = window_score(fitted.settings().kind, sum, spread(fitted, sum, window, hour));
+            let z = window_score(fitted.settings().kind, sum, spread(fitted, sum, window, minute, hour));
             score.z[window] = z;
             let ratio = threshold_ratio(z, window, thresholds, direction);
             if window < FAST_WINDOWS {
@@ -324,9 +379,11 @@ impl Live {
 }
 
 /// Noise of a window; heavier sampling than usual widens it.
-fn spread(fitted: &Fitted, sum: &WindowSum, window: usize, hour: usize) -> Spread {
+fn spread(fitted: &Fitted, sum: &WindowSum, window: usize, minute: Minute, hour: usize) -> Spread {
     let noise = fitted.noise();
-    let c = if window < FAST_WINDOWS { noise.c_fast[hour] } else { noise.c_slow[hour] };
+    let event = fitted.c_min(minute);
+    // The local level makes good for about half of what an event day is forecast wrong.
+    let c = if window < FAST_WINDOWS { noise.c_fast[hour].hypot(event / 2.0) } else { noise.c_slow[hour].hypot(event) };
     let mut basket = noise.basket;
     if fitted.settings().kind == Kind::Count && sum.value > 0.0 {
         basket = basket.max(sum.variance / sum.value);

@@ -19,8 +19,11 @@ pub fn incident_mask(onset: Minute, closed: Minute) -> Mask {
     Mask { from: onset, to: closed + RECOVERY_MINUTES / 2, reason: MaskReason::Incident, author: None }
 }
 
+/// Longest run that is hidden. What lasts longer is no incident but a new level, and must be learnt.
+const RUN_MINUTES_MAX: i64 = 72 * 60;
+
 /// Intervals since `from` that no ordinary day explains: windows of 30 minutes whose score against the day-ahead forecast
-/// passes 8. They are hidden for one fit, not stored; `hidden` steps are not looked at.
+/// passes 8, up to three days long. They are hidden for one fit, not stored; `hidden` steps are not looked at.
 #[must_use]
 pub fn suspicious(history: &History, hidden: &[bool], fitted: &Fitted, from: Minute) -> Vec<Mask> {
     let step = history.step_minutes();
@@ -29,9 +32,9 @@ pub fn suspicious(history: &History, hidden: &[bool], fitted: &Fitted, from: Min
     let after = history.len();
     let mut masks: Vec<Mask> = Vec::new();
     let mut window: Vec<(f64, f64, f64)> = Vec::with_capacity(steps);
-    for index in first..after {
+    for (index, hidden) in hidden.iter().enumerate().take(after).skip(first) {
         let minute = history.start() + index as i64 * step;
-        let Some((value, exposure)) = history.rate_at(index).filter(|_| !hidden[index]) else {
+        let Some((value, exposure)) = history.rate_at(index).filter(|_| !hidden) else {
             window.clear();
             continue;
         };
@@ -61,19 +64,23 @@ pub fn suspicious(history: &History, hidden: &[bool], fitted: &Fitted, from: Min
             }
         }
     }
+    masks.retain(|mask| mask.to - mask.from <= RUN_MINUTES_MAX);
     masks
 }
 
 /// Sets the flags of the steps that masks cover.
 pub(crate) fn hide(history: &History, hidden: &mut [bool], masks: &[Mask]) {
-    for mask in masks {
-        let first = (mask.from - history.start()).div_euclid(history.step_minutes()).max(0);
-        let after = (mask.to - history.start() + history.step_minutes() - 1).div_euclid(history.step_minutes());
-        let after = usize::try_from(after).unwrap_or(0).min(hidden.len());
-        if let Ok(first) = usize::try_from(first)
-            && first < after
-        {
-            hidden[first..after].fill(true);
-        }
+    masks.iter().for_each(|mask| hide_between(history, hidden, mask.from, mask.to));
+}
+
+/// Sets the flags of the steps that touch `[from, to)`.
+pub(crate) fn hide_between(history: &History, hidden: &mut [bool], from: Minute, to: Minute) {
+    let first = (from - history.start()).div_euclid(history.step_minutes()).max(0);
+    let after = (to - history.start() + history.step_minutes() - 1).div_euclid(history.step_minutes());
+    let after = usize::try_from(after).unwrap_or(0).min(hidden.len());
+    if let Ok(first) = usize::try_from(first)
+        && first < after
+    {
+        hidden[first..after].fill(true);
     }
 }

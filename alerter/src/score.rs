@@ -93,15 +93,15 @@ pub fn count_deviance(y: f64, m: f64, phi: f64, c: f64) -> f64 {
     (x_ln_ratio(y, m) - (y + k) * ((y + k) / (m + k)).ln()).max(0.0)
 }
 
-/// Beta-binomial deviance (Stirling form) of `y` of `n` where `m` of `n` were expected; the same variance as
-/// [`count_deviance`] for small shares, and bounded by the exposure for large ones.
+/// Beta-binomial deviance (Stirling form) of `y` of `n` where `m` of `n` were expected, variance `phi n p q + (c n r)^2` with
+/// `r` the rarer of `p` and `q`; the limit for small shares is [`count_deviance`].
 #[must_use]
 pub fn ratio_deviance(y: f64, m: f64, n: f64, phi: f64, c: f64) -> f64 {
     let p = (m / n).clamp(1e-9, 1.0 - 1e-9);
     let (y, q) = (y.clamp(0.0, n), 1.0 - p);
     let saturated = x_ln_ratio(y, n) + x_ln_ratio(n - y, n);
-    // 1 + n / kappa = phi + c^2 n p / q: the relative error of the share, seen from its rarer side.
-    let inverse_precision = (phi - 1.0).max(0.0) / n + c * c * p / q;
+    // n p q (1 + n / kappa) is the variance of the beta-binomial.
+    let inverse_precision = (phi - 1.0).max(0.0) / n + c * c * p.min(q).powi(2) / (p * q);
     if inverse_precision < 1e-12 {
         return (saturated - y * p.ln() - (n - y) * q.ln()).max(0.0);
     }

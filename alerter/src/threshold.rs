@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     forecast::median::quantile,
-    score::{Score, WINDOW_COUNT},
+    score::{Score, WINDOW_COUNT, WINDOWS},
 };
 
 /// Minutes of a block whose maximum counts once.
@@ -100,18 +100,34 @@ impl BlockMaxima {
     pub fn thresholds(mut self, return_days: f64) -> Thresholds {
         self.close_block();
         let blocks = return_days * BLOCKS_PER_DAY;
-        let learn = |maxima: &mut Vec<f64>| {
+        let learn = |maxima: &mut Vec<f64>, window: usize| {
             let replayed = maxima.len() as f64 / BLOCKS_PER_DAY;
             let least = if replayed < FULL_REPLAY_DAYS as f64 { THRESHOLD_UNLEARNT } else { THRESHOLD_MIN };
-            tail_quantile(maxima, blocks).max(least)
+            tail_quantile(maxima, blocks).max(least).max(noise_floor(WINDOWS[window], return_days))
         };
         let mut thresholds = Thresholds::unlearnt();
         for window in 0..WINDOW_COUNT {
-            thresholds.down[window] = learn(&mut self.down[window]);
-            thresholds.up[window] = learn(&mut self.up[window]);
+            thresholds.down[window] = learn(&mut self.down[window], window);
+            thresholds.up[window] = learn(&mut self.up[window], window);
         }
         thresholds
     }
+}
+
+/// The score that pure counting noise reaches once in `return_days` in a window moved on by a minute at a time: no past,
+/// however quiet, promises more. The rate of new peaks above z is at most `z phi(z)` a window length (Rice's formula for
+/// a moving sum), and at most the `phi(z) / z` of fresh minutes.
+#[must_use]
+pub fn noise_floor(window_minutes: usize, return_days: f64) -> f64 {
+    let minutes = return_days * 1440.0;
+    let density = |z: f64| (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let peaks = |z: f64| minutes * density(z) * (z / window_minutes as f64).min(1.0 / z);
+    let (mut low, mut high) = (1.0, 10.0);
+    for _ in 0..40 {
+        let middle = f64::midpoint(low, high);
+        if peaks(middle) > 1.0 { low = middle } else { high = middle }
+    }
+    high
 }
 
 /// The level that a block maximum exceeds once in `blocks` blocks: `q80 + scale ln(.2 blocks)` with

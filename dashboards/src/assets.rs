@@ -1,12 +1,23 @@
 //! The embedded files and the choice of their representation: plain or gzip, and how long it may be cached.
 
 use http::{HeaderMap, HeaderValue, header};
-use rust_embed::{Embed, EmbeddedFile};
 
-/// The output of the web build (or the placeholder of a build without it): see `build.rs`.
-#[derive(Debug, Embed)]
-#[folder = "$YELLOWLINE_CONSOLE_DIR"]
-struct Files;
+/// One embedded file.
+#[derive(Debug)]
+struct File {
+    /// Relative to the page, with `/`.
+    path: &'static str,
+    /// Half of the SHA-256 of the bytes, in hex.
+    hash: &'static str,
+    bytes: &'static [u8],
+}
+
+/// The output of the web build (or the placeholder of a build without it), sorted by path: see `build.rs`.
+static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+fn embedded(path: &str) -> Option<&'static File> {
+    FILES.binary_search_by(|file| file.path.cmp(path)).ok().map(|at| &FILES[at])
+}
 
 /// The page every unknown path answers with: the application's own router reads the path.
 pub(crate) const INDEX: &str = "index.html";
@@ -18,7 +29,7 @@ const GZIP_ENDING: &str = ".gz";
 /// One file, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Asset {
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: &'static [u8],
     pub(crate) etag: HeaderValue,
     pub(crate) content_type: &'static str,
     pub(crate) cache_control: &'static str,
@@ -35,13 +46,12 @@ pub(crate) fn find(path: &str, accepts_gzip: bool) -> Option<Asset> {
     if path.ends_with(GZIP_ENDING) {
         return None;
     }
-    let plain = Files::get(path)?;
-    let twin = if accepts_gzip { Files::get(&format!("{path}{GZIP_ENDING}")) } else { None };
+    let plain = embedded(path)?;
+    let twin = if accepts_gzip { embedded(&format!("{path}{GZIP_ENDING}")) } else { None };
     let gzip = twin.is_some();
-    let etag = etag(&plain, gzip)?;
     Some(Asset {
-        body: twin.unwrap_or(plain).data.into_owned(),
-        etag,
+        body: twin.unwrap_or(plain).bytes,
+        etag: etag(plain, gzip)?,
         content_type: content_type(path),
         cache_control: if is_hashed(path) { "public, max-age=31536000, immutable" } else { "no-cache" },
         gzip,
@@ -50,8 +60,7 @@ pub(crate) fn find(path: &str, accepts_gzip: bool) -> Option<Asset> {
 
 /// The id the web build wrote into the page: `<meta name="yellowline-build" content="…">`.
 pub(crate) fn build_id() -> String {
-    let page = Files::get(INDEX).map(|file| file.data.into_owned()).unwrap_or_default();
-    let page = String::from_utf8_lossy(&page);
+    let page = embedded(INDEX).map_or_else(String::new, |file| String::from_utf8_lossy(file.bytes).into_owned());
     page.split_once("name=\"yellowline-build\" content=\"")
         .and_then(|(_, rest)| rest.split_once('"'))
         .map_or_else(|| "unknown".to_owned(), |(id, _)| id.to_owned())
@@ -75,10 +84,8 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// A strong validator has to differ between the two representations of one file.
-fn etag(file: &EmbeddedFile, gzip: bool) -> Option<HeaderValue> {
-    let hash = file.metadata.sha256_hash();
-    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    HeaderValue::from_str(&format!("\"{hex}{}\"", if gzip { "-gz" } else { "" })).ok()
+fn etag(file: &File, gzip: bool) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("\"{}{}\"", file.hash, if gzip { "-gz" } else { "" })).ok()
 }
 
 /// The kinds of file the web build makes; anything else is downloaded, never run.

@@ -5,6 +5,9 @@ import { promisify } from 'node:util'
 import react from '@vitejs/plugin-react'
 import { defineConfig, type Plugin } from 'vite'
 
+/** `npm run dev` asks this server; it takes requests only from its own origin. */
+const SERVER = process.env['YELLOWLINE_URL'] ?? 'http://127.0.0.1:7300'
+
 /** Smaller files are not worth a second copy. */
 const GZIP_BYTES_MIN = 1024
 const TEXT = /\.(html|js|css|svg|json|txt)$/
@@ -51,7 +54,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   server: {
-    proxy: { '/api': process.env['YELLOWLINE_URL'] ?? 'http://127.0.0.1:7300' },
+    proxy: { '/api': { target: SERVER, changeOrigin: true, headers: { origin: SERVER } } },
   },
   test: { include: ['test/**/*.test.ts'], environment: 'node' },
 } as Parameters<typeof defineConfig>[0])

@@ -135,6 +135,8 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::IdempotencyKey => (StatusCode::BAD_REQUEST, "bad_idempotency_key"),
         Error::Change { .. } => (StatusCode::BAD_REQUEST, "bad_change"),
         Error::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        Error::Store(store::Error::IdempotencyKeyReused { .. }) => (StatusCode::CONFLICT, "idempotency_key_reused"),
+        Error::Store(store::Error::Busy { .. }) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
         Error::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
     }
 }

@@ -138,11 +138,11 @@ fn is_one_value(text: &[u8], start: usize) -> bool {
     false
 }
 
-/// True when the body looks like one object per line: more than one line, each beginning with `{`.
+/// True when the body looks like one object per line: its second line begins with `{`, which no line inside an object does
+/// before its first `:`.
 fn is_line_wise(text: &[u8]) -> bool {
     let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    let (first, second) = (lines.next(), lines.next());
-    second.is_some() && first.into_iter().chain(second).chain(lines).all(|line| line[0] == b'{')
+    lines.nth(1).is_some_and(|second| second[0] == b'{')
 }
 
 fn skip_space(text: &[u8], from: usize) -> Option<usize> {
@@ -191,6 +191,7 @@ mod tests {
     fn lines_survive_a_bad_neighbour() {
         check("{\"a\":1}\n{\"a\":\n{\"b\":2}\n", Media::Json, Ok(&["{\"a\":1}", "{\"a\":", "{\"b\":2}"]));
         check("{\"a\":\n{\"b\":2}", Media::Json, Ok(&["{\"a\":", "{\"b\":2}"]));
+        check("{\"a\":1}\n{\"b\":2}\n[4]\n", Media::Json, Ok(&["{\"a\":1}", "{\"b\":2}", "[4]"]));
         check("nonsense\n\n{\"b\":2}\r\n", Media::Ndjson, Ok(&["nonsense", "{\"b\":2}"]));
     }
 

@@ -27,7 +27,7 @@ fn text(file: &Path) -> String {
 }
 
 fn is_code(file: &Path) -> bool {
-    matches!(file.extension().and_then(|extension| extension.to_str()), Some("rs" | "ts" | "tsx" | "css"))
+    matches!(file.extension().and_then(|extension| extension.to_str()), Some("rs" | "ts" | "tsx"))
 }
 
 /// Unit tests that outgrew their module: `x/tests.rs` or `x_tests.rs` beside `x.rs`.

@@ -12,7 +12,7 @@ pub(crate) const SLOT_MINUTES: i64 = 5;
 pub(crate) const MISSING_SHARE_MAX: f64 = 0.3;
 
 /// Local days by slots. Values are per full slot; NaN where nothing unmasked was seen.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Days {
     /// The day of row 0.
     pub(crate) first: LocalDay,
@@ -27,8 +27,7 @@ pub(crate) struct Days {
 }
 
 impl Days {
-    /// Sorts the unmasked steps of `[from, to)` into slots of `clock`'s days `first..after`, and smooths over
-    /// neighbouring slots by (1, 2, 3, 2, 1) / 9 when they are 5 minutes wide.
+    /// Sorts the unmasked steps of `[from, to)` into slots of `clock`'s days `first..after`.
     pub(crate) fn new(
         history: &History,
         hidden: &[bool],
@@ -60,10 +59,6 @@ impl Days {
             .chunks(slots)
             .map(|row| row.iter().filter(|v| v.is_nan()).count() as f64 / slots as f64)
             .collect();
-        if slot_minutes == SLOT_MINUTES {
-            days.value = smoothed(&days.value);
-            days.exposure = smoothed(&days.exposure);
-        }
         days
     }
 
@@ -134,26 +129,5 @@ fn scaled(sums: &[f64], seen: &[u32], steps_per_slot: f64) -> Vec<f64> {
     sums.iter()
         .zip(seen)
         .map(|(sum, seen)| if *seen == 0 { f64::NAN } else { sum * steps_per_slot / f64::from(*seen) })
-        .collect()
-}
-
-/// (1, 2, 3, 2, 1) / 9 over the slots with data; a slot without data stays without.
-fn smoothed(values: &[f64]) -> Vec<f64> {
-    const KERNEL: [f64; 5] = [1.0, 2.0, 3.0, 2.0, 1.0];
-    let at = |index: usize, lag: usize| (index + lag).checked_sub(2).and_then(|i| values.get(i)).copied();
-    (0..values.len())
-        .map(|index| {
-            if values[index].is_nan() {
-                return f64::NAN;
-            }
-            let (mut sum, mut weight) = (0.0, 0.0);
-            for (lag, kernel) in KERNEL.iter().enumerate() {
-                if let Some(value) = at(index, lag).filter(|v| !v.is_nan()) {
-                    sum += kernel * value;
-                    weight += kernel;
-                }
-            }
-            sum / weight
-        })
         .collect()
 }

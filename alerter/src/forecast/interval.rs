@@ -13,6 +13,12 @@ const RESIDUALS_MIN: usize = 60;
 /// Lower and upper tail left out by the 95 % interval.
 const TAIL: f64 = 0.025;
 
+/// The correction of a short past ends here: beyond, single odd steps would set the interval.
+const TAIL_MIN: f64 = 0.0075;
+
+/// Residuals of one day go together; a day counts for this many independent ones in the finite-sample correction.
+const INDEPENDENT_PER_DAY: f64 = 4.0;
+
 /// Coverage over the last 14 days outside this range says "forecast not trusted".
 pub const TRUSTED_COVERAGE: (f64, f64) = (0.90, 0.98);
 
@@ -27,38 +33,47 @@ pub struct Interval {
     pub upper: f64,
 }
 
+/// Standardised day-ahead residuals of replayed days at one width, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Residuals {
+    pub(crate) all: Vec<f64>,
+    /// How many of them are of the last 14 days.
+    pub(crate) recent: usize,
+    /// Days replayed.
+    pub(crate) days: usize,
+}
+
 /// Empirical quantiles of standardised day-ahead residuals by width.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Quantiles {
     /// `(width_minutes, lower, upper)`.
     by_width: Vec<(i64, f64, f64)>,
-    /// Share of the last 14 days' steps inside, at the widest width learnt.
+    /// Share of the last 14 days' steps inside the interval that all replayed days would have set, at the widest width.
     pub(crate) coverage: Option<f64>,
 }
 
 impl Quantiles {
-    /// Learns from `residuals(width)`: standardised residuals of the replayed days at a width, oldest first, with the
-    /// number of them in the last 14 days.
-    pub(crate) fn learn(step_minutes: i64, residuals: impl Fn(i64) -> (Vec<f64>, usize)) -> Self {
-        let mut learnt = Self { by_width: Vec::new(), coverage: None };
+    /// Learns from the residuals at each width of at least a step.
+    pub(crate) fn learn(step_minutes: i64, residuals: impl Fn(i64) -> Residuals) -> Self {
+        let mut learnt = Self::default();
         for width in WIDTHS.map(|width| width.max(step_minutes)) {
             if learnt.by_width.iter().any(|known| known.0 == width) {
                 continue;
             }
-            let (all, recent) = residuals(width);
+            let Residuals { all, recent, days } = residuals(width);
             if all.len() < RESIDUALS_MIN {
                 continue;
             }
             let mut last = all[all.len() - recent.min(all.len())..].to_vec();
-            let (mut lower, mut upper) = tails(&mut all.clone());
+            let (mut lower, mut upper) = tails(&mut all.clone(), days);
             let inside = |r: &&f64| **r >= lower && **r <= upper;
             let coverage = last.iter().filter(inside).count() as f64 / last.len().max(1) as f64;
             if coverage < TRUSTED_COVERAGE.0 && last.len() >= RESIDUALS_MIN {
-                let (recent_lower, recent_upper) = tails(&mut last);
+                let (recent_lower, recent_upper) = tails(&mut last, days.min(14));
                 (lower, upper) = (lower.min(recent_lower), upper.max(recent_upper));
             }
             learnt.by_width.push((width, lower, upper));
-            learnt.coverage = Some(coverage);
+            learnt.coverage = (!last.is_empty()).then_some(coverage);
         }
         learnt
     }
@@ -72,7 +87,11 @@ impl Quantiles {
     }
 }
 
-fn tails(residuals: &mut [f64]) -> (f64, f64) {
+/// Lower and upper quantile with the finite-sample correction of split conformal prediction: of `n` residuals the
+/// `(n + 1) (1 - tail)`-th is taken.
+fn tails(residuals: &mut [f64], days: usize) -> (f64, f64) {
+    let independent = INDEPENDENT_PER_DAY * days.max(1) as f64;
+    let tail = (TAIL - (1.0 - TAIL) / independent).max(TAIL_MIN);
     // An interval that leaves its own expectation out would be a statement about bias, not about noise.
-    (quantile(residuals, TAIL).min(-0.5), quantile(residuals, 1.0 - TAIL).max(0.5))
+    (quantile(residuals, tail).min(-0.5), quantile(residuals, 1.0 - tail).max(0.5))
 }

@@ -12,12 +12,14 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 mod days;
+mod event;
 mod fit;
 mod interval;
 mod level;
 pub(crate) mod median;
 mod noise;
 mod profile;
+mod replay;
 
 pub use interval::{Interval, TRUSTED_COVERAGE};
 pub use noise::{HOURS, Noise};
@@ -25,7 +27,7 @@ pub use noise::{HOURS, Noise};
 use crate::{
     blind::{BlindSpot, blind_spot},
     calendar::Calendar,
-    history::{DAY_MINUTES, History, Minute},
+    history::{DAY_MINUTES, History, Minute, Observation},
     score::{Direction, Kind, WINDOW_COUNT},
     threshold::Thresholds,
     zone::{LocalClock, LocalDay},
@@ -143,6 +145,11 @@ pub(crate) struct DayForecast {
     pub(crate) day: LocalDay,
     /// Rate at the centre of each slot: value per minute, or the share for ratios.
     pub(crate) rate: Vec<f32>,
+    /// What the last day before this one changed in its logarithmic level. The local level carried over midnight gives this
+    /// back: it already knew.
+    pub(crate) revision: f64,
+    /// Least relative error of the day: event days are known badly.
+    pub(crate) c_min: f64,
     pub(crate) sources: Sources,
 }
 
@@ -166,6 +173,16 @@ impl Model {
     /// [`Learning`] when fewer than [`FORECAST_DAYS_MIN`] local days are usable.
     pub fn fit(&self, history: &History, now: Minute) -> Result<Fitted, Learning> {
         fit::fit(&self.settings, history, now)
+    }
+
+    /// Forecasts today and the days to come anew, and keeps noise, interval and thresholds of `previous` (which were learnt with
+    /// the same settings). A millisecond or two: for the hour after a mask changed, or between full fits.
+    ///
+    /// # Errors
+    /// [`Learning`] as for [`Self::fit`].
+    pub fn refit(&self, previous: &Fitted, history: &History, now: Minute) -> Result<Fitted, Learning> {
+        let previous = Fitted { settings: self.settings.clone(), ..previous.clone() };
+        fit::refit(&previous, history, now)
     }
 }
 
@@ -202,19 +219,36 @@ impl Fitted {
         let below = position.floor();
         let share = position - below;
         let node = |slot: f64| -> f64 {
-            #[expect(clippy::cast_possible_truncation, reason = "a slot of a day")]
-            let slot = slot as i64;
-            let (held, slot) = if slot < 0 {
+            let (held, slot) = if slot < 0.0 {
                 (index.checked_sub(1).and_then(|i| self.days.get(i)), rate.len() - 1)
-            } else if slot as usize >= rate.len() {
+            } else if slot >= rate.len() as f64 {
                 (self.days.get(index + 1), 0)
             } else {
+                #[expect(clippy::cast_possible_truncation, reason = "a slot of a day")]
                 return f64::from(rate[slot as usize]);
             };
             let edge = if slot == 0 { rate.len() - 1 } else { 0 };
             f64::from(held.map_or(rate[edge], |other| other.rate[slot]))
         };
         (1.0 - share) * node(below) + share * node(below + 1.0)
+    }
+
+    /// Day-ahead expectation of what a minute saw, in units of the value.
+    pub(crate) fn expected(&self, minute: Minute, seen: &Observation) -> f64 {
+        let rate = self.rate(minute);
+        if self.settings.kind == Kind::Ratio { rate * seen.exposure } else { rate }
+    }
+
+    /// Factor by which the forecast made at the midnight that `minute` is stepped over differs from the one a day older; 1
+    /// when the minute does not begin a local day.
+    pub(crate) fn revision_at(&self, minute: Minute) -> f64 {
+        let day = self.clock.day(minute);
+        if self.clock.day(minute - 1) == day {
+            return 1.0;
+        }
+        self.days
+            .get(usize::try_from(day - self.days[0].day).unwrap_or(usize::MAX))
+            .map_or(1.0, |day| day.revision.exp())
     }
 
     fn day_index(&self, day: LocalDay) -> usize {
@@ -236,13 +270,24 @@ impl Fitted {
         if self.settings.kind == Kind::Ratio {
             expected *= exposure / width_minutes.max(1) as f64;
         }
-        self.around(expected, from, width_minutes)
+        self.around(expected, exposure, from, width_minutes)
     }
 
     /// The interval around a given day-ahead expectation.
-    pub(crate) fn around(&self, expected: f64, minute: Minute, width_minutes: i64) -> Interval {
-        let sigma = fit::sigma(&self.noise, expected, self.local_hour(minute));
-        self.quantiles.around(expected, sigma, width_minutes)
+    pub(crate) fn around(&self, expected: f64, exposure: f64, minute: Minute, width_minutes: i64) -> Interval {
+        let kind = self.settings.kind;
+        let sigma = self.noise.sigma(kind, expected, exposure, self.local_hour(minute));
+        let event = self.c_min(minute) * expected;
+        let mut interval = self.quantiles.around(expected, sigma.hypot(event), width_minutes);
+        if kind == Kind::Ratio {
+            interval.upper = interval.upper.min(exposure);
+        }
+        interval
+    }
+
+    /// Least relative error on the day of a minute: 0 unless it is an event day.
+    pub(crate) fn c_min(&self, minute: Minute) -> f64 {
+        self.days[self.day_index(self.clock.day(minute))].c_min
     }
 
     /// Local hour of a minute, the grain of the noise.

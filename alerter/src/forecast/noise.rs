@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::median::{median, quantile};
+use crate::score::Kind;
 
 /// Hours of a day, the grain of `c`.
 pub const HOURS: usize = 24;
@@ -34,7 +35,7 @@ pub struct Noise {
     pub basket: f64,
     /// Mean contribution of one event: 1 for counts and ratios, the mean basket for sums.
     pub unit: f64,
-    /// Relative error of the expectation corrected by the last hour, by local hour.
+    /// Relative error of the expectation corrected by the last hour, by local hour; of the rarer side for ratios.
     pub c_fast: [f64; HOURS],
     /// Relative error of the day-ahead expectation, by local hour.
     pub c_slow: [f64; HOURS],
@@ -52,25 +53,54 @@ impl Noise {
     pub fn c_fast_typical(&self) -> f64 {
         median(&mut self.c_fast.to_vec())
     }
+
+    /// Standard deviation of a value around its day-ahead expectation at a local hour, in units of the value.
+    pub(crate) fn sigma(&self, kind: Kind, expected: f64, exposure: f64, hour: usize) -> f64 {
+        let scale = Scale::of(kind, expected.max(0.0), exposure);
+        let counting = self.phi_total() * self.unit * scale.variance;
+        (counting + (self.c_slow[hour] * scale.size).powi(2)).sqrt().max(1e-9)
+    }
 }
 
-/// Over-dispersion from `(seen, expected)` of consecutive minutes, in events; NaN where nothing was seen.
+/// What an expectation can vary by, apart from the noise parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scale {
+    /// Variance by pure chance: the mean for counts, `n p (1 - p)` for ratios.
+    pub(crate) variance: f64,
+    /// What relative errors are relative to: the mean for counts, that of the rarer side for ratios. So a success rate of
+    /// 99.9 % is judged by its failures.
+    pub(crate) size: f64,
+}
+
+impl Scale {
+    pub(crate) fn of(kind: Kind, expected: f64, exposure: f64) -> Self {
+        match kind {
+            Kind::Count | Kind::Sum => Self { variance: expected, size: expected },
+            Kind::Ratio if exposure > 0.0 => {
+                let other = (exposure - expected).max(0.0);
+                Self { variance: expected * other / exposure, size: expected.min(other) }
+            }
+            Kind::Ratio => Self { variance: 0.0, size: 0.0 },
+        }
+    }
+}
+
+/// Over-dispersion from `(residual, variance by chance)` of consecutive minutes, in events; NaN where nothing was seen.
 ///
 /// Differences of neighbouring residuals cancel whatever the model got wrong slowly.
 pub(crate) fn over_dispersion(minutes: impl IntoIterator<Item = (f64, f64)>) -> f64 {
     let mut previous: Option<(f64, f64)> = None;
     let (mut ratios, mut level) = (Vec::new(), 0.0);
-    for (seen, expected) in minutes {
-        let residual = seen - expected;
+    for (residual, variance) in minutes {
         if residual.is_nan() {
             previous = None;
             continue;
         }
-        if let Some((last, last_expected)) = previous.filter(|p| p.1 + expected > 0.0) {
-            ratios.push((residual - last).powi(2) / (expected + last_expected));
-            level += expected;
+        if let Some((last, last_variance)) = previous.filter(|p| p.1 + variance > 0.0) {
+            ratios.push((residual - last).powi(2) / (variance + last_variance));
+            level += variance;
         }
-        previous = Some((residual, expected));
+        previous = Some((residual, variance));
     }
     if ratios.is_empty() {
         return 1.0;
@@ -84,19 +114,23 @@ pub(crate) fn over_dispersion(minutes: impl IntoIterator<Item = (f64, f64)>) -> 
     phi.max(1.0)
 }
 
-/// One block of about 20 minutes: local hour, seen and expected events.
+/// Sums of about 20 minutes, in events.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErrorBlock {
+    /// Local hour.
     pub(crate) hour: usize,
-    pub(crate) seen: f64,
-    pub(crate) expected: f64,
+    /// Seen minus expected; NaN when a part was not seen.
+    pub(crate) residual: f64,
+    /// What it can vary by.
+    pub(crate) scale: Scale,
 }
 
 /// Relative error by hour from blocks; counting noise `phi` is taken off.
 pub(crate) fn relative_error(blocks: &[ErrorBlock], phi: f64) -> [f64; HOURS] {
     let mut by_hour: Vec<Vec<(f64, f64)>> = vec![Vec::new(); HOURS];
-    for block in blocks.iter().filter(|block| block.expected > 0.0) {
-        by_hour[block.hour].push(((block.seen - block.expected) / block.expected, phi / block.expected));
+    for block in blocks.iter().filter(|block| block.scale.size > 0.0) {
+        let size = block.scale.size;
+        by_hour[block.hour].push((block.residual / size, phi * block.scale.variance / (size * size)));
     }
     let mut squares = [f64::NAN; HOURS];
     for (hour, square) in squares.iter_mut().enumerate() {
@@ -112,7 +146,7 @@ pub(crate) fn relative_error(blocks: &[ErrorBlock], phi: f64) -> [f64; HOURS] {
     squares.map(|own| if own.is_nan() { middle } else { 0.75 * own + 0.25 * middle }.sqrt())
 }
 
-/// The larger of two robust standard deviations around zero's neighbourhood: body (MAD) and shoulder (90 % quantile).
+/// The larger of two robust standard deviations: body (median absolute deviation) and shoulder (90 % quantile).
 fn robust_sigma(errors: &mut [f64]) -> f64 {
     let middle = median(errors);
     let mut deviations: Vec<f64> = errors.iter().map(|e| (e - middle).abs()).collect();

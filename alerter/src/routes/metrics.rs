@@ -27,6 +27,8 @@ use crate::{
 const STEPS_MAX: i64 = 20_000;
 /// How far into the future a forecast is shown, in minutes: 7 days.
 const FUTURE_MINUTES: i64 = 7 * 1440;
+/// How far back minutes that were never judged (imported ones) are shown with what today's forecast says of them: 7 days.
+const PAST_MINUTES: i64 = 7 * 1440;
 /// Range shown when none is asked for, in minutes.
 const DEFAULT_MINUTES: i64 = 1440;
 
@@ -154,13 +156,15 @@ fn columns(view: &MetricView, slice: Option<&str>, grid: &Grid, stored: &Stored)
                 score = score.into_iter().chain(point.score).reduce(f64::max);
             }
             let band = point.and_then(|point| point.band);
-            let ahead = || {
-                let fitted = fitted.filter(|_| m >= view.evaluated_to)?;
-                let exposure = if share { view.usual_exposure.max(1.0) } else { 1.0 };
+            // A judged minute keeps the band it was judged by.
+            let by_model = || {
+                let fitted = fitted.filter(|_| m >= view.evaluated_to - PAST_MINUTES)?;
+                let known = point.and_then(|point| point.exposure).filter(|exposure| *exposure > 0.0);
+                let exposure = if share { known.unwrap_or(view.usual_exposure).max(1.0) } else { 1.0 };
                 let interval = fitted.interval(m, 1, exposure);
                 Some((interval.expected / exposure, (interval.lower / exposure, interval.upper / exposure)))
             };
-            if let Some((mid, (low, high))) = band.or_else(ahead) {
+            if let Some((mid, (low, high))) = band.or_else(by_model) {
                 expected.add(Some(mid), weight);
                 lower.add(Some(low), weight);
                 upper.add(Some(high), weight);

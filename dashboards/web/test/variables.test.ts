@@ -25,6 +25,14 @@ describe('variables of the range', () => {
     )
   })
 
+  test('buckets cut by an end of the range are left out', () => {
+    const live = { fromMs: WINDOW.fromMs + 20_000, toMs: WINDOW.toMs + 20_000, live: true }
+    const { sql } = expand('date_bin($step, time) where time >= $from and time < $to', live)
+    expect(sql).toContain("time >= timestamp '2026-11-20T12:01:00.000Z'")
+    expect(sql).toContain("time < timestamp '2026-11-20T14:00:00.000Z'")
+    expect(expand('time < $to', live).sql).toContain('14:00:20')
+  })
+
   test('a query without them is sent as it is', () => {
     expect(expand('select $other', WINDOW)).toMatchObject({
       sql: 'select $other',

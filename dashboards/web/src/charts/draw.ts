@@ -19,7 +19,7 @@ function clipped(plot: uPlot, draw: (context: CanvasRenderingContext2D) => void)
   ctx.restore()
 }
 
-/** Tints the time of the alert and hatches maintenance windows. */
+/** Tints the time of the alert and of changes that took their time; maintenance windows are hatched. */
 export function drawSpans(plot: uPlot, spec: ChartSpec): void {
   clipped(plot, (context) => {
     const { top, height } = plot.bbox
@@ -31,16 +31,27 @@ export function drawSpans(plot: uPlot, spec: ChartSpec): void {
     for (const mark of spec.marks) {
       if (mark.endMs === null) continue
       const left = xOf(plot, mark.timeMs)
-      hatch(
-        context,
-        left,
-        top,
-        xOf(plot, mark.endMs) - left,
-        height,
-        token(lookOf(mark.kind).token),
-      )
+      const width = xOf(plot, mark.endMs) - left
+      const colour = token(lookOf(mark.kind).token)
+      if (mark.kind === 'maintenance') hatch(context, left, top, width, height, colour)
+      else tint(context, left, top, width, height, colour)
     }
   })
+}
+
+function tint(
+  context: CanvasRenderingContext2D,
+  left: number,
+  top: number,
+  width: number,
+  height: number,
+  colour: string,
+): void {
+  context.save()
+  context.globalAlpha = 0.1
+  context.fillStyle = colour
+  context.fillRect(left, top, width, height)
+  context.restore()
 }
 
 function hatch(
@@ -140,7 +151,13 @@ export function drawDeficitLabel(plot: uPlot, spec: ChartSpec): void {
   const x = Math.max(right, bbox.left + half + 4 * ratio)
   const wanted = yOf(plot, edge) + (up ? -8 : 8) * ratio
   const bottom = bbox.top + bbox.height - 16 * ratio
-  ctx.fillText(deficit.label, x, Math.min(Math.max(wanted, bbox.top + 16 * ratio), bottom))
+  const y = Math.min(Math.max(wanted, bbox.top + 16 * ratio), bottom)
+  // A halo keeps it readable over lines.
+  ctx.lineJoin = 'round'
+  ctx.lineWidth = 4 * ratio
+  ctx.strokeStyle = token('--surface')
+  ctx.strokeText(deficit.label, x, y)
+  ctx.fillText(deficit.label, x, y)
   ctx.restore()
 }
 

@@ -30,11 +30,30 @@ interface Group {
   width: number
 }
 
+/** Measures a label's width: of its lead's name, cut to a part of its usual width, with the number of further marks. */
+export type Measure = (lead: Mark, more: number, part: number) => number
+
 /**
- * Moves labels aside so that none covers another and each still stands on its line; where that cannot be, neighbours
- * are merged. A merged label takes name and colour of its strongest mark. `measure` gives the width of a label.
+ * Moves labels aside so that none covers another and each still stands on its line. Where that cannot be, names are
+ * cut shorter (`parts` of the usual width, widest first); then neighbours are merged. A merged label takes name and colour of its
+ * strongest mark.
  */
 export function placeLabels(
+  placed: readonly PlacedMark[],
+  plotWidth: number,
+  parts: readonly number[],
+  measure: Measure,
+): Label[] {
+  let best: Label[] = []
+  for (const part of parts) {
+    const labels = arrange(placed, plotWidth, (lead, more) => measure(lead, more, part))
+    if (labels.length > best.length) best = labels
+    if (labels.length === placed.length) break
+  }
+  return best
+}
+
+function arrange(
   placed: readonly PlacedMark[],
   plotWidth: number,
   measure: (lead: Mark, more: number) => number,

@@ -13,6 +13,9 @@ const PADDING = 18
 const WIDTH_MAX = 164
 const WIDTH_MIN = 64
 const PLOT_SHARE = 0.2
+const SUSPECT_SHARE = 0.42
+/** Names are cut to these parts of their widths before labels are merged. */
+const SHRINK = [1, 0.8, 0.64]
 /** Room for " +12". */
 const MORE_PX = 26
 
@@ -30,10 +33,11 @@ export function MarkLabels({ marks, geometry, zone, detail }: Props) {
     const placed = marks
       .filter((mark) => mark.timeMs >= geometry.fromMs && mark.timeMs <= geometry.toMs)
       .map((mark) => ({ mark, x: ((mark.timeMs - geometry.fromMs) / span) * geometry.width }))
-    const widthMax = Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, geometry.width * PLOT_SHARE))
-    return placeLabels(placed, geometry.width, (lead, more) => {
-      // The suspect's name is what the page is about: it is not cut on a narrow screen.
-      const most = lead.suspect ? WIDTH_MAX : widthMax
+    const widest = Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, geometry.width * PLOT_SHARE))
+    // The suspect's name is what the page is about: it is cut last on a narrow screen.
+    const suspect = Math.max(widest, Math.min(WIDTH_MAX, geometry.width * SUSPECT_SHARE))
+    return placeLabels(placed, geometry.width, SHRINK, (lead, more, part) => {
+      const most = Math.max(WIDTH_MIN, (lead.suspect ? suspect : widest) * part)
       const text = Math.ceil(textWidth(lead.label, FONT)) + PADDING
       return Math.min(text, most) + (more > 0 ? MORE_PX : 0)
     })

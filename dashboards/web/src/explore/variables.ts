@@ -7,6 +7,9 @@ import { tokenize } from './tokens'
 /** Buckets a chart of `$step` has at most. */
 const BUCKETS_MAX = 150
 
+/** A range of fewer buckets is taken as it is. */
+const BUCKETS_MIN = 3
+
 interface Edit {
   start: number
   oldLength: number
@@ -24,17 +27,30 @@ export interface Expanded {
 /** Seconds of a bucket for a window. */
 export const bucketSeconds = (window: Window): number => stepFor(window, BUCKETS_MAX, 1)
 
+/** A bucket that is cut by an end of the range would look like a drop: the range shrinks to whole ones. */
+function wholeBuckets(window: Window): { fromMs: number; toMs: number } {
+  const step = bucketSeconds(window) * 1_000
+  const fromMs = Math.ceil(window.fromMs / step) * step
+  const toMs = Math.floor(window.toMs / step) * step
+  return toMs - fromMs >= step * BUCKETS_MIN ? { fromMs, toMs } : window
+}
+
 /** Puts the range in the place of its variables; quoted texts and comments stay as they are. */
 export function expand(written: string, window: Window): Expanded {
+  const tokens = tokenize(written)
+  const names = new Set(
+    tokens.filter((one) => one.kind === 'variable').map((one) => one.text.toLowerCase()),
+  )
+  const { fromMs, toMs } = names.has('$step') ? wholeBuckets(window) : window
   const values: Record<string, string> = {
-    $from: timestampLiteral(window.fromMs),
-    $to: timestampLiteral(window.toMs),
+    $from: timestampLiteral(fromMs),
+    $to: timestampLiteral(toMs),
     $step: `interval '${bucketSeconds(window)} seconds'`,
   }
   const edits: Edit[] = []
   let sql = ''
   let copied = 0
-  for (const token of tokenize(written)) {
+  for (const token of tokens) {
     const value = token.kind === 'variable' ? values[token.text.toLowerCase()] : undefined
     if (value === undefined) continue
     sql += written.slice(copied, token.start) + value

@@ -1,3 +1,4 @@
+import { useState } from 'react'
 import type { Alert, Delivery, Suspect } from '../api/alerts'
 import { KindSwatch, OffText } from '../changes/change-detail'
 import {
@@ -9,6 +10,9 @@ import {
   type Zone,
 } from '../time/format'
 
+/** The less likely ones are a press away. */
+const SHOWN_FIRST = 4
+
 interface Props {
   alert: Alert
   zone: Zone
@@ -18,6 +22,8 @@ interface Props {
 /** Changes that may have caused it, ranked by their share of the evidence; unknown cause is always one of them. */
 export function Suspects({ alert, zone, onSuspect }: Props) {
   const onsetMs = Date.parse(alert.onset)
+  const [all, setAll] = useState(false)
+  const shown = all ? alert.suspects : alert.suspects.slice(0, SHOWN_FIRST)
   return (
     <section className="side-panel" aria-label="Suspects">
       <h2>
@@ -25,7 +31,7 @@ export function Suspects({ alert, zone, onSuspect }: Props) {
       </h2>
       {onsetSpread(alert, zone) !== '' && <p className="muted">{onsetSpread(alert, zone)}</p>}
       <ol className="suspects">
-        {alert.suspects.map((suspect) => (
+        {shown.map((suspect) => (
           <SuspectRow
             key={suspect.change.id}
             suspect={suspect}
@@ -33,6 +39,13 @@ export function Suspects({ alert, zone, onSuspect }: Props) {
             onSelect={() => onSuspect(suspect.change.id)}
           />
         ))}
+        {shown.length < alert.suspects.length && (
+          <li>
+            <button type="button" className="text-button" onClick={() => setAll(true)}>
+              {alert.suspects.length - shown.length} less likely
+            </button>
+          </li>
+        )}
         {alert.unknown_share !== null && (
           <li className="suspect">
             <div className="suspect-head">
@@ -102,12 +115,14 @@ function SuspectRow({
         <b>{formatShare(suspect.share)}</b>
       </div>
       <Bar share={suspect.share} tone={activation ? 'activation' : 'other'} />
-      <p className="suspect-why">
+      <p
+        className="suspect-why"
+        title={`Evidence of the timing alone: ${signed(suspect.timing_bits)} bits`}
+      >
         {[
-          suspect.wording,
           lagText(Date.parse(change.time), onsetMs),
           `timing ${signed(suspect.timing_bits)} bits`,
-          change.actor ? `by ${change.actor}` : '',
+          change.actor ?? '',
         ]
           .filter(Boolean)
           .join(' · ')}
@@ -127,11 +142,11 @@ function Bar({ share, tone }: { share: number; tone: 'activation' | 'other' | 'u
 const signed = (bits: number) =>
   `${bits < 0 ? '−' : '+'}${formatNumber(Math.abs(Math.round(bits * 10) / 10))}`
 
-/** `in the same minute`, `4 min before`, `2 min after the start`. */
+/** Of the change against the onset: `same minute`, `4 min before`, `2 min after`. */
 function lagText(changeMs: number, onsetMs: number): string {
   const minutes = Math.round((onsetMs - changeMs) / 60_000)
-  if (minutes === 0) return 'in the same minute'
-  return minutes > 0 ? `${minutes} min before` : `${-minutes} min after the start`
+  if (minutes === 0) return 'same minute'
+  return minutes > 0 ? `${minutes} min before` : `${-minutes} min after`
 }
 
 const STATE_WORDS = { pending: 'waiting', delivered: 'delivered', failed: 'failed' } as const

@@ -13,6 +13,7 @@ import type { Mark } from '../charts/kinds'
 import { OverviewStrip } from '../charts/overview'
 import { TimeChart } from '../charts/time-chart'
 import { Button } from '../controls/button'
+import { formatDuration } from '../time/format'
 import { absolute, isoSeconds, type Window } from '../time/range'
 import { ChartLegend } from './chart-legend'
 import { metricRows, metricSpec, overviewSpec } from './metric-spec'
@@ -68,7 +69,7 @@ export function MetricChart(props: Props) {
           height={CHART_HEIGHT}
           label={`${metric.title}: actual, expected and band over time`}
           rows={(index) => metricRows(points, index, metric)}
-          pickHint="click: raw events of this minute"
+          pickHint={`click: raw events of ${points.stepS === 60 ? 'this minute' : `these ${formatDuration(points.stepS * 1_000)}`}`}
           onPick={(timeMs) => openRaw(timeMs, points.stepS)}
           onZoom={(fromMs, toMs) => state.setRange(absolute(fromMs, toMs))}
           markDetail={detail}

@@ -18,7 +18,8 @@ import { NowPanel } from './now-panel'
 import { SlicePicker } from './slice-picker'
 import './metrics.css'
 
-const POINTS_MAX = 3_000
+/** About one point for each pixel. */
+const POINTS_MAX = 900
 const POINTS_REFRESH_MS = 5_000
 /** Shown around a suspect that lies outside of the chart's range. */
 const AROUND_MS = 45 * 60_000
@@ -155,7 +156,16 @@ function KnownMetric({ metric }: { metric: Metric }) {
           <h2>Changes in this range</h2>
           <span className="muted">{changes.length > 0 ? changes.length : ''}</span>
         </header>
-        <ChangeList changes={changes} suspects={suspects} zone={state.zone} onSelect={showChange} />
+        {loaded ? (
+          <ChangeList
+            changes={changes}
+            suspects={suspects}
+            zone={state.zone}
+            onSelect={showChange}
+          />
+        ) : (
+          <div className="skeleton list-skeleton" aria-label="Loading" />
+        )}
       </section>
     </>
   )

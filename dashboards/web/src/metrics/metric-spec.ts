@@ -76,11 +76,12 @@ function deficitOf(alert: Alert, windowToMs: number): ChartDeficit {
   }
 }
 
-/** `37 fewer`; of a share `12 % points less`. */
+/** `37 fewer`; of a share in percentage points: `12 points lower`. */
 function deficitLabel(alert: Alert, up: boolean): string {
   const { deficit_per_minute: size, expected_share: expected, seen_share: seen } = alert
   if (typeof expected === 'number' && typeof seen === 'number') {
-    return `${formatShare(Math.abs(expected - seen))} points ${up ? 'more' : 'less'}`
+    const points = formatNumber(Math.round(Math.abs(expected - seen) * 1_000) / 10)
+    return `${points} points ${up ? 'higher' : 'lower'}`
   }
   return size === null ? '' : `${formatRate(Math.abs(size))} ${up ? 'more' : 'fewer'}`
 }

@@ -1,0 +1,154 @@
+//! What the forecasts of past days got wrong: noise, interval, thresholds.
+
+use super::{
+    Fitted,
+    fit::{COVERAGE_DAYS, Past},
+    interval::{Quantiles, Residuals},
+    noise::{ErrorBlock, Scale, over_dispersion, relative_error},
+};
+use crate::{
+    history::{Minute, Observation},
+    live::Live,
+    score::Kind,
+    threshold::{BlockMaxima, return_period_days},
+};
+
+/// Width of the blocks that measure the relative error, in minutes.
+const ERROR_BLOCK_MINUTES: i64 = 20;
+
+/// Replayed days from which a relative error is believed as it is; fewer widen it.
+const ERROR_DAYS: f64 = 14.0;
+
+/// One step of the replayed past, in events.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    minute: Minute,
+    hour: usize,
+    /// NaN where hidden or without data.
+    seen: f64,
+    expected: f64,
+    exposure: f64,
+    /// The local level at the step.
+    level: f64,
+}
+
+impl Step {
+    /// Expectation corrected by the local level.
+    fn corrected(&self, kind: Kind) -> f64 {
+        let expected = self.expected * self.level;
+        if kind == Kind::Ratio { expected.min(self.exposure) } else { expected }
+    }
+}
+
+impl Past<'_> {
+    /// Learns noise, interval and thresholds from the first `replayed` forecast days of `fitted`, each of which was made from
+    /// the days before it.
+    pub(super) fn learn_from_replay(&self, fitted: &mut Fitted, replayed: usize) {
+        let mut steps = self.steps(fitted, replayed);
+        let kind = self.settings.kind;
+        if self.history.step_minutes() <= super::days::SLOT_MINUTES {
+            let total = over_dispersion(
+                steps
+                    .iter()
+                    .map(|step| (step.seen - step.expected, Scale::of(kind, step.expected, step.exposure).variance)),
+            );
+            fitted.noise.phi = (total - self.basket + 1.0).max(1.0);
+        }
+        let phi = fitted.noise.phi_total();
+        // Two days in ten tell less about the next than 28 of them.
+        let widen = 1.0 + 2.0 * (1.0 / replayed as f64 - 1.0 / ERROR_DAYS).max(0.0);
+        fitted.noise.c_slow = relative_error(&error_blocks(kind, &steps), phi).map(|c| c * widen);
+        fitted.noise.c_fast = fitted.noise.c_slow;
+        fitted.quantiles = self.learn_interval(fitted, &steps, replayed);
+        if self.history.step_minutes() > 1 {
+            return;
+        }
+        self.follow_level(fitted, &mut steps);
+        fitted.noise.c_fast = relative_error(&error_blocks(kind, &steps), phi).map(|c| c * widen);
+        let mut live = Live::new(steps.first().map_or(0, |step| step.minute));
+        let mut maxima = BlockMaxima::default();
+        for step in &steps {
+            maxima.add(&live.step(fitted, step.minute, self.seen(step)));
+        }
+        fitted.thresholds = maxima.thresholds(return_period_days(self.settings.parent_metrics));
+    }
+
+    fn seen(&self, step: &Step) -> Option<Observation> {
+        if step.seen.is_nan() { None } else { self.history.get(step.minute) }
+    }
+
+    fn steps(&self, fitted: &Fitted, replayed: usize) -> Vec<Step> {
+        let from = self.clock.day_start(fitted.days[0].day).max(self.history.start());
+        let to = self.clock.day_start(fitted.days[replayed - 1].day + 1).min(self.history.end());
+        let step = self.history.step_minutes();
+        let first = (from - self.history.start() + step - 1).div_euclid(step);
+        let after = (to - self.history.start()).div_euclid(step);
+        let range = usize::try_from(first).unwrap_or(0)..usize::try_from(after).unwrap_or(0);
+        range
+            .map(|index| {
+                let minute = self.history.start() + index as i64 * step;
+                let rate: f64 = (minute..minute + step).map(|m| fitted.rate(m)).sum();
+                let known = self.history.rate_at(index).filter(|_| !self.hidden[index]);
+                let (seen, exposure) = known.unwrap_or((f64::NAN, 0.0));
+                let expected = if self.settings.kind == Kind::Ratio { rate / step as f64 * exposure } else { rate };
+                Step {
+                    minute,
+                    hour: self.clock.minute_of_day(minute) / 60,
+                    seen: seen / self.unit,
+                    expected: expected / self.unit,
+                    exposure,
+                    level: 1.0,
+                }
+            })
+            .collect()
+    }
+
+    /// Runs the local level over the steps.
+    fn follow_level(&self, fitted: &Fitted, steps: &mut [Step]) {
+        let mut live = Live::new(steps.first().map_or(0, |step| step.minute));
+        for step in steps {
+            let seen = self.seen(step);
+            live.follow(fitted, step.minute, seen);
+            step.level = live.level();
+        }
+    }
+
+    fn learn_interval(&self, fitted: &Fitted, steps: &[Step], days: usize) -> Quantiles {
+        let step_minutes = self.history.step_minutes();
+        let recent_from = self.clock.day_start(self.today - COVERAGE_DAYS);
+        Quantiles::learn(step_minutes, |width| {
+            let per_chunk = usize::try_from(width / step_minutes).unwrap_or(1).max(1);
+            let mut residuals = Residuals { days, ..Residuals::default() };
+            for chunk in steps.chunks_exact(per_chunk) {
+                let seen: f64 = chunk.iter().map(|step| step.seen).sum();
+                let expected: f64 = chunk.iter().map(|step| step.expected).sum();
+                let exposure: f64 = chunk.iter().map(|step| step.exposure).sum();
+                if seen.is_nan() || expected <= 0.0 {
+                    continue;
+                }
+                let unit = self.unit;
+                let sigma = fitted.noise.sigma(self.settings.kind, expected * unit, exposure, chunk[0].hour) / unit;
+                residuals.all.push((seen - expected) / sigma);
+                residuals.recent += usize::from(chunk[0].minute >= recent_from);
+            }
+            residuals
+        })
+    }
+}
+
+/// Sums steps to blocks of [`ERROR_BLOCK_MINUTES`] (or one step, if longer) with every step seen.
+fn error_blocks(kind: Kind, steps: &[Step]) -> Vec<ErrorBlock> {
+    let mut blocks = Vec::new();
+    for group in
+        steps.chunk_by(|a, b| a.minute.div_euclid(ERROR_BLOCK_MINUTES) == b.minute.div_euclid(ERROR_BLOCK_MINUTES))
+    {
+        let seen: f64 = group.iter().map(|step| step.seen).sum();
+        let expected: f64 = group.iter().map(|step| step.corrected(kind)).sum();
+        let exposure: f64 = group.iter().map(|step| step.exposure).sum();
+        if !seen.is_nan() {
+            let scale = Scale::of(kind, expected, exposure);
+            blocks.push(ErrorBlock { hour: group[0].hour, residual: seen - expected, scale });
+        }
+    }
+    blocks
+}

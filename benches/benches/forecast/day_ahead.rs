@@ -1,0 +1,88 @@
+//! Forecasts made at each local midnight of the test days, hour by hour, against the baselines.
+
+use std::time::{Duration, Instant};
+
+use alerter::{
+    forecast::{Model, Settings},
+    history::{DAY_MINUTES, Minute},
+    score::{Direction, Kind},
+    zone::LocalClock,
+};
+
+use crate::{baselines::BASELINES, series::Series};
+
+/// Days of history each forecast may use.
+pub(crate) const HISTORY_DAYS: i64 = 56;
+
+/// Days judged, at the end of the series.
+pub(crate) const TEST_DAYS: i64 = 28;
+
+/// What the test days showed.
+#[derive(Debug, Clone)]
+pub(crate) struct DayAhead {
+    /// Weighted absolute percentage error: ours, then each baseline's, over the hours that all can forecast.
+    pub(crate) wape: Vec<f64>,
+    /// Share of hours inside our 95 % interval.
+    pub(crate) coverage: f64,
+    /// Hours judged.
+    pub(crate) hours: usize,
+    /// Mean time of a fit with replay, interval and thresholds.
+    pub(crate) fit_time: Duration,
+}
+
+/// First minute of the test days: 28, or the second half of a shorter series.
+pub(crate) fn test_start(series: &Series) -> Minute {
+    let days = (series.end() - series.start) / DAY_MINUTES;
+    let test = if days >= HISTORY_DAYS + TEST_DAYS { TEST_DAYS } else { (days / 2).min(TEST_DAYS) };
+    series.end() - test * DAY_MINUTES
+}
+
+/// Settings of the bench for a series.
+pub(crate) fn settings(series: &Series) -> Settings {
+    let kind = if series.exposure.is_empty() { Kind::Count } else { Kind::Ratio };
+    Settings::new(kind, Direction::Down, series.zone)
+}
+
+/// Judges the test days of a series.
+pub(crate) fn judge(series: &Series) -> DayAhead {
+    let model = Model::new(settings(series));
+    let from = test_start(series);
+    let clock = LocalClock::new(series.zone, series.start - DAY_MINUTES, series.end() + DAY_MINUTES);
+    let (hours_start, hours) = series.hourly();
+    let mut errors = vec![0.0; BASELINES.len() + 1];
+    let (mut total, mut inside, mut judged, mut fits, mut spent) = (0.0, 0, 0, 0, Duration::ZERO);
+    let mut day = clock.day(from + DAY_MINUTES / 2);
+    while clock.day_start(day + 1) <= series.end() {
+        let (midnight, next) = (clock.day_start(day), clock.day_start(day + 1));
+        day += 1;
+        let history = series.history(midnight - HISTORY_DAYS * DAY_MINUTES, midnight);
+        let began = Instant::now();
+        let Ok(fitted) = model.fit(&history, midnight) else { continue };
+        spent += began.elapsed();
+        fits += 1;
+        let at = usize::try_from((midnight - hours_start) / 60).unwrap_or(0);
+        let count = usize::try_from((next - midnight) / 60).unwrap_or(0);
+        let others: Vec<Vec<f64>> = BASELINES.iter().map(|(_, forecast)| forecast(&hours[..], at, count)).collect();
+        for ahead in 0..count {
+            let minute = midnight + ahead as i64 * 60;
+            let seen = hours.get(at + ahead).copied().unwrap_or(f64::NAN);
+            if seen.is_nan() || others.iter().any(|other| other[ahead].is_nan()) {
+                continue;
+            }
+            let interval = fitted.interval(minute, 60, series.exposure(minute, minute + 60));
+            errors[0] += (seen - interval.expected).abs();
+            for (error, other) in errors[1..].iter_mut().zip(&others) {
+                *error += (seen - other[ahead]).abs();
+            }
+            total += seen;
+            judged += 1;
+            inside += usize::from(seen >= interval.lower && seen <= interval.upper);
+        }
+    }
+    DayAhead {
+        wape: errors.iter().map(|error| error / total).collect(),
+        coverage: f64::from(u32::try_from(inside).unwrap_or(0)) / judged.max(1) as f64,
+        hours: judged,
+        fit_time: spent / fits.max(1),
+    }
+}
