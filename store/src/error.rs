@@ -139,7 +139,7 @@ impl Error {
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Busy { retry_after_s, .. } => Some(*retry_after_s),
-            Self::WriteWal { .. } | Self::Closed => Some(5),
+            Self::WriteWal { .. } | Self::Closed | Self::Thread { .. } => Some(5),
             _ => None,
         }
     }

@@ -162,8 +162,18 @@ pub(crate) async fn append(
     let key = options.idempotency_key.zip(digest).map(|(key, digest)| KeyEntry { key, digest });
     let ids = hash_ids(shared, name, &rows);
     let import = options.import;
-    let request =
-        Request { name: name.clone(), dataset, rows, payload, ids, key, received_at, import, rejected, reply };
+    let request = Request {
+        name: dataset.as_ref().map_or(name, |dataset| &dataset.name).clone(),
+        dataset,
+        rows,
+        payload,
+        ids,
+        key,
+        received_at,
+        import,
+        rejected,
+        reply,
+    };
     shared.enqueue(Work::Append(Box::new(request)), bytes)?;
     answer.await.unwrap_or(Err(Error::Thread { thread: "writer or applier" }))
 }

@@ -220,6 +220,13 @@ impl Store {
         flushed.and(stopped.map_err(|_| Error::Thread { thread: "closing" }))
     }
 
+    /// Whether events can still be stored: false after [`Store::close`], and when a thread of the store has died, which only
+    /// a restart mends (the events that killed it are set aside then).
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.threads.all_run()
+    }
+
     /// Prometheus text lines of this stage (`yellowline_store_*`).
     #[must_use]
     pub fn metrics_text(&self) -> String {

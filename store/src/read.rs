@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::{
     Error, Schema, Snapshot, Timestamp,
     disk::{Disk, SeamReader},
-    parquet, reassemble,
+    parquet,
+    reassemble::Reassembler,
 };
 
 /// One event and its place.
@@ -54,8 +55,9 @@ fn collect(schema: &Schema, batch: &RecordBatch, into: &mut Vec<Event>) -> Resul
     let received = system("received_at").and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
     let seqs = system("seq").and_then(|column| column.as_primitive_opt::<Int64Type>());
     let incarnations = system("_incarnation").and_then(|column| column.as_string_opt::<i32>());
+    let reassembler = Reassembler::new(schema, batch);
     for row in 0..batch.num_rows() {
-        let mut value = reassemble::event_json(schema, batch, row).map_err(Error::reassemble)?;
+        let mut value = reassembler.event_json(row).map_err(Error::reassemble)?;
         if let (Some(object), Some(times)) = (value.as_object_mut(), times)
             && !object.contains_key("time")
         {

@@ -46,6 +46,12 @@ impl Threads {
         Ok(())
     }
 
+    /// True while all threads work.
+    pub(crate) fn all_run(&self) -> bool {
+        let running = self.running.lock();
+        !running.is_empty() && running.iter().all(|thread| !thread.is_finished())
+    }
+
     /// Serves what waits in line, then ends all threads. A second call does nothing.
     pub(crate) fn stop(&self) {
         self.shared.flush.stop();

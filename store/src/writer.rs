@@ -274,8 +274,9 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Also after a panic: nobody may wait for a writer that is gone.
+        // Also after a panic: nobody may wait for a writer that is gone. Dropping a request tells its sender.
         self.shared.queue.close();
+        while self.shared.queue.take(usize::MAX, None).is_some() {}
     }
 }
 
