@@ -184,8 +184,7 @@ mod tests {
 
     #[test]
     fn a_short_past_does_not_decide_alone() {
-        let mut maxima = BlockMaxima::default();
-        maxima.block = Some(0);
+        let maxima = BlockMaxima { block: Some(0), ..BlockMaxima::default() };
         let thresholds = maxima.thresholds(49.0);
         assert!(thresholds.down.iter().all(|threshold| *threshold >= THRESHOLD_UNLEARNT));
     }
