@@ -286,3 +286,33 @@ fn the_state_of_a_series_is_small() {
     let bytes = size_of::<Live>() + size_of::<[Slot; RING_MINUTES]>();
     assert!(bytes < 8192, "{bytes} bytes");
 }
+
+#[test]
+fn the_lost_integral_holds_what_was_lost_and_little_more() {
+    use crate::lost::lost;
+    let mut drawn = Market::new(100.0, 49).draw(HISTORY_DAYS + 1);
+    let today = HISTORY_DAYS * DAY_MINUTES;
+    let fitted = fitted(&settings(Direction::Down), &drawn, today);
+    let mut live = Live::warmed(&fitted, &drawn.history(today), MONDAY + today);
+    let (mut inside, mut incidents) = (0, 0);
+    for minute in today..today + 22 * 60 {
+        if minute % 60 == 29 {
+            let (level, noise) = (live.level(), fitted.noise());
+            let c_slow = noise.c_slow[fitted.local_hour(MONDAY + minute)];
+            let mut taken = 0.0;
+            let points: Vec<Point> = (minute..minute + 60)
+                .map(|at| {
+                    let value = drawn.seen(at, 0.5).value;
+                    taken += drawn.count[index(at)] - value;
+                    let expected = fitted.rate(MONDAY + at) * level;
+                    Point { minute: MONDAY + at, value, expected, exposure: 0.0 }
+                })
+                .collect();
+            let loss = lost(points, noise.phi_total(), c_slow, noise.unit);
+            inside += usize::from((loss.low..=loss.high).contains(&taken));
+            incidents += 1;
+        }
+        live.step(&fitted, MONDAY + minute, Some(Observation::count(drawn.count[index(minute)])));
+    }
+    assert!(inside * 10 >= incidents * 9, "{inside} of {incidents} losses inside their interval");
+}

@@ -28,6 +28,8 @@ pub(crate) struct DayAhead {
     pub(crate) hours: usize,
     /// Mean time of a fit with replay, interval and thresholds.
     pub(crate) fit_time: Duration,
+    /// Mean time of a refit, which forecasts anew and keeps the rest.
+    pub(crate) refit_time: Duration,
 }
 
 /// First minute of the test days: 28, or the second half of a shorter series.
@@ -50,7 +52,8 @@ pub(crate) fn judge(series: &Series) -> DayAhead {
     let clock = LocalClock::new(series.zone, series.start - DAY_MINUTES, series.end() + DAY_MINUTES);
     let (hours_start, hours) = series.hourly();
     let mut errors = vec![0.0; BASELINES.len() + 1];
-    let (mut total, mut inside, mut judged, mut fits, mut spent) = (0.0, 0, 0, 0, Duration::ZERO);
+    let (mut total, mut inside, mut judged, mut fits) = (0.0, 0, 0, 0);
+    let (mut fitting, mut refitting) = (Duration::ZERO, Duration::ZERO);
     let mut day = clock.day(from + DAY_MINUTES / 2);
     while clock.day_start(day + 1) <= series.end() {
         let (midnight, next) = (clock.day_start(day), clock.day_start(day + 1));
@@ -58,7 +61,11 @@ pub(crate) fn judge(series: &Series) -> DayAhead {
         let history = series.history(midnight - HISTORY_DAYS * DAY_MINUTES, midnight);
         let began = Instant::now();
         let Ok(fitted) = model.fit(&history, midnight) else { continue };
-        spent += began.elapsed();
+        fitting += began.elapsed();
+        let began = Instant::now();
+        let refitted = model.refit(&fitted, &history, midnight);
+        refitting += began.elapsed();
+        debug_assert!(refitted.is_ok(), "what can be fitted can be refitted");
         fits += 1;
         let at = usize::try_from((midnight - hours_start) / 60).unwrap_or(0);
         let count = usize::try_from((next - midnight) / 60).unwrap_or(0);
@@ -83,6 +90,7 @@ pub(crate) fn judge(series: &Series) -> DayAhead {
         wape: errors.iter().map(|error| error / total).collect(),
         coverage: f64::from(u32::try_from(inside).unwrap_or(0)) / judged.max(1) as f64,
         hours: judged,
-        fit_time: spent / fits.max(1),
+        fit_time: fitting / fits.max(1),
+        refit_time: refitting / fits.max(1),
     }
 }
