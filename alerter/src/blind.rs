@@ -40,3 +40,37 @@ pub fn blind_spot(rate: f64, z: f64, phi: f64, c: f64, smallest: f64) -> BlindSp
         outage_minutes: within_day(Some(outage)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(drop: f64, expect: Option<f64>) {
+        // z = 4.5, phi = 1.2, c = .03.
+        let events = events_to_see(drop, 4.5, 1.2, 0.03);
+        match (events, expect) {
+            (Some(seen), Some(expect)) => assert!((seen / expect - 1.0).abs() < 0.05, "{seen} for a drop of {drop}"),
+            (seen, expect) => assert_eq!(seen.is_some(), expect.is_some(), "{seen:?} for a drop of {drop}"),
+        }
+    }
+
+    #[test]
+    fn the_worked_example_holds() {
+        check(0.5, Some(105.0));
+        check(0.2, Some(1_115.0));
+        check(0.1, None);
+    }
+
+    #[test]
+    fn an_outage_is_always_visible_at_some_time_and_small_drops_are_not() {
+        let blind = blind_spot(100.0, 4.5, 1.2, 0.03, 0.12);
+        assert!((blind.smallest_drop - 0.135).abs() < 1e-9);
+        assert!(blind.half_minutes.is_some_and(|minutes| (0.9..1.2).contains(&minutes)));
+        assert!(blind.fifth_minutes.is_some_and(|minutes| (10.0..12.0).contains(&minutes)));
+        assert!(blind.outage_minutes.is_some_and(|minutes| minutes < 0.2));
+        let wild = blind_spot(10.0, 4.5, 1.2, 0.3, 0.12);
+        assert_eq!((wild.half_minutes, wild.fifth_minutes), (None, None));
+        assert!(wild.outage_minutes.is_some());
+        assert_eq!(blind_spot(0.001, 4.5, 1.2, 0.1, 0.12).outage_minutes, None, "not within a day");
+    }
+}

@@ -89,3 +89,26 @@ pub struct CalendarError {
     /// The line.
     pub text: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_found_with_their_past_years() {
+        let text =
+            "date,name,scope\n# shop\n2023-12-25,Christmas,nl\n2024-12-25,Christmas,nl\n\n2024-11-29,Black Friday\n";
+        let calendar = Calendar::from_csv(text).unwrap();
+        let christmas = calendar.on(20_082).unwrap();
+        assert_eq!((christmas.name.as_str(), christmas.scope.as_str()), ("Christmas", "nl"));
+        assert_eq!(calendar.before(christmas).collect::<Vec<_>>(), [19_716]);
+        assert!(calendar.on(20_083).is_none());
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let error = Calendar::from_csv("2024-12-25,Christmas\n25.12.2024,Christmas\n").unwrap_err();
+        assert_eq!(error.line, 2);
+        assert!(error.to_string().contains("25.12.2024"), "{error}");
+    }
+}

@@ -327,3 +327,68 @@ impl History {
         coarse
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_data_is_not_zero() {
+        let mut history = History::new(100);
+        history.push(Some(Observation::count(3.0)));
+        history.push(None);
+        history.push(Some(Observation::count(0.0)));
+        assert_eq!(history.get(101), None);
+        assert_eq!(history.get(102).map(|seen| seen.value), Some(0.0));
+        assert_eq!((history.get(99), history.get(103)), (None, None));
+    }
+
+    #[test]
+    fn late_events_reopen_and_extend_the_grid() {
+        let mut history = History::from_counts(100, 1, [1.0, 2.0]);
+        assert!(history.set(105, Some(Observation::count(9.0))));
+        assert!(history.set(100, Some(Observation::count(7.0))));
+        assert!(!history.set(99, Some(Observation::count(1.0))), "before the start there is no grid");
+        assert_eq!(
+            history.values(100, 106).iter().map(|v| if v.is_nan() { -1.0 } else { *v }).collect::<Vec<_>>(),
+            [7.0, 2.0, -1.0, -1.0, -1.0, 9.0]
+        );
+    }
+
+    #[test]
+    fn optional_columns_appear_with_the_first_that_needs_them() {
+        let mut history = History::new(0);
+        history.push(Some(Observation::count(4.0)));
+        history.push(Some(Observation::sampled(40.0, 400.0)));
+        history.push(Some(Observation::sum(160.0, 2.0, 12_800.0)));
+        assert_eq!(history.get(0), Some(Observation::count(4.0)));
+        assert_eq!(history.get(1).map(|seen| seen.variance), Some(400.0));
+        assert_eq!(history.get(2), Some(Observation::sum(160.0, 2.0, 12_800.0)));
+    }
+
+    #[test]
+    fn masks_cover_steps_and_can_be_taken_back() {
+        let mut history = History::from_counts(0, 5, [1.0; 6]);
+        history.mask(Mask { from: 7, to: 12, reason: MaskReason::Incident, author: None });
+        assert_eq!(history.masked(), [false, true, true, false, false, false]);
+        history.set_masks(Vec::new());
+        assert!(history.masked().iter().all(|masked| !masked));
+    }
+
+    #[test]
+    fn forgetting_keeps_the_rest_in_place() {
+        let mut history = History::from_counts(0, 1, (0..10).map(f64::from));
+        history.mask(Mask { from: 1, to: 3, reason: MaskReason::Person, author: Some("ops".into()) });
+        history.forget_before(4);
+        assert_eq!((history.start(), history.len(), history.masks().len()), (4, 6, 0));
+        assert_eq!(history.get(4).map(|seen| seen.value), Some(4.0));
+    }
+
+    #[test]
+    fn resampling_scales_up_small_holes_and_leaves_large_ones_out() {
+        let values = [1.0, 1.0, f64::NAN, 1.0, 1.0, f64::NAN, f64::NAN, f64::NAN, 1.0, 1.0];
+        let coarse = History::from_counts(0, 1, values).resampled(5);
+        assert_eq!(coarse.get(0).map(|seen| seen.value), Some(5.0));
+        assert_eq!(coarse.get(5), None);
+    }
+}

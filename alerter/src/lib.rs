@@ -23,6 +23,8 @@ pub mod lost;
 pub mod mask;
 pub mod onset;
 pub mod score;
+#[cfg(test)]
+mod simulated;
 pub mod threshold;
 pub mod zone;
 

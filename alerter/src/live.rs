@@ -407,3 +407,6 @@ fn local_level(blocks: &[Block], c_slow: f64) -> f64 {
     let prior = 1.0 / (3.0 * c_slow * c_slow);
     ((ratio * expected + prior) / (expected + prior)).clamp(LEVEL_RANGE.0, LEVEL_RANGE.1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,3 +53,30 @@ pub fn lost(points: impl IntoIterator<Item = Point>, phi: f64, c_slow: f64, unit
     loss.high = loss.lost + Z95 * sigma;
     loss
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(minute: i64, value: f64) -> Point {
+        Point { minute, value, expected: 67.0, exposure: 0.0 }
+    }
+
+    #[test]
+    fn the_loss_is_the_signed_integral_with_its_spread() {
+        // Ten minutes of 30 where 67 were expected, then a minute of 100: 370 lost, 33 made up.
+        let points = (0..10).map(|minute| point(minute, 30.0)).chain([point(10, 100.0)]);
+        let loss = lost(points, 1.2, 0.05, 1.0);
+        assert!((loss.lost - 337.0).abs() < 1e-9);
+        let sigma = (1.2 * 737.0_f64 + (0.05 * 737.0_f64).powi(2)).sqrt();
+        assert!((loss.high - loss.lost - 1.96 * sigma).abs() < 1e-9);
+        assert!((loss.lost - loss.low - 1.96 * sigma).abs() < 1e-9);
+    }
+
+    #[test]
+    fn minutes_without_data_are_unknown_and_not_lost() {
+        let loss = lost([point(0, f64::NAN), point(1, 67.0)], 1.0, 0.0, 1.0);
+        assert_eq!((loss.unknown_minutes, loss.lost), (1, 0.0));
+        assert!((loss.unknown_expected - 67.0).abs() < 1e-9);
+    }
+}

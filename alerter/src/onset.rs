@@ -80,3 +80,49 @@ fn log_likelihood_ratio(kind: Kind, y: f64, m: f64, n: f64, down: bool) -> f64 {
         Kind::Ratio => x_ln(y, m) + x_ln(n - y, n - m),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(before: usize, after: usize, expected: f64, factor: f64) -> Vec<Point> {
+        (0..before + after)
+            .map(|at| Point {
+                minute: at as Minute,
+                value: if at < before { expected } else { expected * factor },
+                expected,
+                exposure: expected * 4.0,
+            })
+            .collect()
+    }
+
+    fn check(kind: Kind, factor: f64) {
+        let found = onset(kind, &points(100, 12, 50.0, factor), factor < 1.0, 1.2, 1.0).unwrap();
+        assert_eq!(found.minute, 100, "{kind:?} x {factor}");
+        assert!(found.from <= 100 && found.to >= 100);
+        let total: f64 = found.profile.iter().map(|weight| weight.1).sum();
+        assert!((total - 1.0).abs() < 1e-9);
+        let most = found.profile.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert_eq!(most.0, 100);
+    }
+
+    #[test]
+    fn drops_and_rises_of_each_kind_are_dated() {
+        for kind in [Kind::Count, Kind::Sum, Kind::Ratio] {
+            [0.0, 0.5, 0.8, 1.5].into_iter().for_each(|factor| check(kind, factor));
+        }
+    }
+
+    #[test]
+    fn nothing_that_way_is_no_onset() {
+        assert!(onset(Kind::Count, &points(50, 10, 50.0, 1.5), true, 1.0, 1.0).is_none());
+        assert!(onset(Kind::Count, &[], true, 1.0, 1.0).is_none());
+    }
+
+    #[test]
+    fn little_evidence_leaves_a_wide_support() {
+        let sure = onset(Kind::Count, &points(100, 10, 500.0, 0.5), true, 1.2, 1.0).unwrap();
+        let unsure = onset(Kind::Count, &points(100, 10, 2.0, 0.5), true, 1.2, 1.0).unwrap();
+        assert!(sure.to - sure.from < unsure.to - unsure.from);
+    }
+}

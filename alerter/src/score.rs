@@ -290,3 +290,6 @@ impl Episode {
         Some(EpisodeEvent::Closed)
     }
 }
+
+#[cfg(test)]
+mod tests;

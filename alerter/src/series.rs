@@ -223,7 +223,8 @@ pub(crate) fn point_event(
             number("expected", score.mu0 / scale);
             number("expected_now", score.mu / scale);
             number("lower", score.lower / scale);
-            number("upper", score.upper / scale);
+            let upper = score.upper / scale;
+            number("upper", if share { upper.min(1.0) } else { upper });
         }
         number("score", score.strongest());
     }

@@ -141,3 +141,51 @@ pub fn tail_quantile(maxima: &mut [f64], blocks: f64) -> f64 {
     let scale = ((q95 - q80) / 4_f64.ln()).max(TAIL_SCALE_MIN);
     q80 + scale * (0.2 * blocks).ln().max(0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 28 days of block maxima between 0 and 3.
+    fn quiet() -> Vec<f64> {
+        (0..336).map(|block| f64::from(block * 97 % 336) / 336.0 * 3.0).collect()
+    }
+
+    #[test]
+    fn the_tail_is_exponential_beyond_two_quantiles() {
+        let mut maxima = quiet();
+        let (q80, q95) = (quantile(&mut maxima.clone(), 0.8), quantile(&mut maxima.clone(), 0.95));
+        let expect = q80 + (q95 - q80) / 4_f64.ln() * (0.2 * 720.0_f64).ln();
+        assert!((tail_quantile(&mut maxima, 720.0) - expect).abs() < 1e-12);
+        assert!(tail_quantile(&mut maxima, 7200.0) > expect);
+        assert!(tail_quantile(&mut [], 720.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_unknown_outage_in_the_past_hardly_raises_the_threshold() {
+        let before = tail_quantile(&mut quiet(), 720.0);
+        let mut maxima = quiet();
+        // An outage of six hours touches four blocks.
+        maxima[100..104].fill(60.0);
+        let after = tail_quantile(&mut maxima, 720.0);
+        assert!(after - before < 0.3, "{before} became {after}");
+    }
+
+    #[test]
+    fn more_parents_and_shorter_windows_mean_higher_floors() {
+        assert!((return_period_days(1) - 49.0).abs() < 1e-9);
+        assert!((return_period_days(10) - 490.0).abs() < 1e-9);
+        let floor = |window, parents| noise_floor(window, return_period_days(parents));
+        assert!(floor(2, 10) > floor(2, 1));
+        assert!(floor(20, 1) > floor(180, 1));
+        // One minute in 70,560 exceeds 4.18 standard deviations.
+        assert!((floor(2, 1) - 4.2).abs() < 0.05, "{}", floor(2, 1));
+    }
+
+    #[test]
+    fn a_short_past_does_not_decide_alone() {
+        let maxima = BlockMaxima { block: Some(0), ..BlockMaxima::default() };
+        let thresholds = maxima.thresholds(49.0);
+        assert!(thresholds.down.iter().all(|threshold| *threshold >= THRESHOLD_UNLEARNT));
+    }
+}

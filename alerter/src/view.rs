@@ -159,7 +159,7 @@ fn last(tracked: &Tracked) -> Option<Value> {
         "actual": score.value.and_then(number),
         "expected": number(score.mu0),
         "lower": number(score.lower),
-        "upper": number(score.upper),
+        "upper": number(score.upper).map(|upper| if share { upper.min(1.0) } else { upper }),
     }))
 }
 

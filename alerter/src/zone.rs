@@ -109,3 +109,60 @@ fn offset_minutes(zone: Tz, minute: Minute) -> i64 {
     let instant = DateTime::from_timestamp(minute * 60, 0).unwrap_or_default();
     i64::from(zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()).div_euclid(60)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::NaiveDate;
+
+    fn clock_of(zone: Tz, year: i32) -> LocalClock {
+        let minute = |year| minute(year, 1, 1, 0, 0);
+        LocalClock::new(zone, minute(year), minute(year + 1))
+    }
+
+    fn minute(year: i32, month: u32, day: u32, hour: u32, minute: u32) -> Minute {
+        let time = NaiveDate::from_ymd_opt(year, month, day).unwrap().and_hms_opt(hour, minute, 0).unwrap();
+        time.and_utc().timestamp() / 60
+    }
+
+    fn day(year: i32, month: u32, day: u32) -> LocalDay {
+        LocalDay::try_from(minute(year, month, day, 0, 0) / DAY_MINUTES).unwrap()
+    }
+
+    fn check_length(zone: Tz, date: (i32, u32, u32), minutes: i64) {
+        let (clock, day) = (clock_of(zone, date.0), day(date.0, date.1, date.2));
+        let (start, end) = (clock.day_start(day), clock.day_start(day + 1));
+        assert_eq!(end - start, minutes, "{zone} {date:?}");
+        assert_eq!((clock.day(start), clock.day(start - 1)), (day, day - 1));
+        assert!((start..end).all(|minute| clock.day(minute) == day));
+    }
+
+    #[test]
+    fn days_have_the_hours_that_the_wall_clock_has() {
+        check_length(Tz::Europe__Amsterdam, (2024, 3, 30), 1440);
+        check_length(Tz::Europe__Amsterdam, (2024, 3, 31), 23 * 60);
+        check_length(Tz::Europe__Amsterdam, (2024, 10, 27), 25 * 60);
+        check_length(Tz::Australia__Melbourne, (2015, 4, 5), 25 * 60);
+        check_length(Tz::Australia__Melbourne, (2015, 10, 4), 23 * 60);
+        // Half an hour on Lord Howe; midnight itself is skipped in São Paulo.
+        check_length(Tz::Australia__Lord_Howe, (2015, 10, 4), 1440 - 30);
+        check_length(Tz::America__Sao_Paulo, (2018, 11, 4), 23 * 60);
+        check_length(Tz::Asia__Kolkata, (2024, 3, 31), 1440);
+    }
+
+    #[test]
+    fn the_repeated_hour_has_the_same_slots_twice_and_the_skipped_hour_none() {
+        let clock = clock_of(Tz::Europe__Amsterdam, 2024);
+        let autumn = clock.day_start(day(2024, 10, 27));
+        assert_eq!(clock.minute_of_day(autumn + 2 * 60 + 10), 130);
+        assert_eq!(clock.minute_of_day(autumn + 3 * 60 + 10), 130);
+        let spring = clock.day_start(day(2024, 3, 31));
+        assert!((spring..spring + 23 * 60).all(|minute| clock.minute_of_day(minute) / 60 != 2));
+    }
+
+    #[test]
+    fn weekdays_begin_with_monday() {
+        assert_eq!((weekday(day(2024, 1, 1)), weekday(day(2024, 1, 7)), weekday(-4)), (0, 6, 6));
+        assert_eq!([0, 4, 5, 6].map(|k| day_type(day(2024, 1, 1) + k)), [0, 0, 1, 2]);
+    }
+}

@@ -7,8 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use store::DatasetName;
 
@@ -36,12 +36,14 @@ async fn post_events(
     body: axum::body::Body,
 ) -> Response {
     let taken = async {
+        // First: a refusal must find the body read.
+        let body = read(body, intake.inner.config.body_bytes_max).await?;
         let request = Request {
             dataset: DatasetName::from_user(&dataset).ok_or(Error::DatasetName { name: dataset })?,
             format: Format::from_headers(&headers)?,
             idempotency_key: idempotency_key(&headers)?,
             import: parameters.import,
-            body: read(body, intake.inner.config.body_bytes_max).await?,
+            body,
         };
         intake.accept(request).await
     };
@@ -67,12 +69,22 @@ async fn post_change(State(intake): State<Intake>, headers: HeaderMap, body: axu
     }
 }
 
-async fn read(body: axum::body::Body, limit: usize) -> Result<Bytes, Error> {
-    match Limited::new(body, limit).collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::BodyTooLarge { limit }),
-        Err(_) => Err(Error::BodyInterrupted),
+/// The whole body, at most `limit` bytes. What a client sends beyond is read and dropped up to a few times the limit, so that
+/// it sees the answer instead of a broken connection.
+async fn read(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Error> {
+    const DRAIN_FACTOR: usize = 4;
+    let mut whole = BytesMut::new();
+    let mut length = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Error::BodyInterrupted)?.into_data() else { continue };
+        length += data.len();
+        if length <= limit {
+            whole.extend_from_slice(&data);
+        } else if length > limit * DRAIN_FACTOR {
+            break;
+        }
     }
+    if length > limit { Err(Error::BodyTooLarge { limit }) } else { Ok(whole.freeze()) }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {

@@ -18,7 +18,7 @@ class Server:
     """A real `yellowline serve` on a free port that flushes often."""
 
     def __init__(self, data):
-        environment = {**os.environ, "YELLOWLINE_STORE__FLUSH_AGE_MS": "200"}
+        environment = {**os.environ, "YELLOWLINE_STORE__FLUSH_INTERVAL_S": "1"}
         self.process = subprocess.Popen(
             [os.environ["YELLOWLINE_BIN"], "serve", "--data", str(data), "--listen", "127.0.0.1:0"],
             stdout=subprocess.PIPE, text=True, env=environment)

@@ -11,12 +11,14 @@ use super::{
 };
 use crate::{
     calendar::EventDay,
-    history::DAY_MINUTES,
     zone::{LocalDay, weekday},
 };
 
 /// Days before a past event that make its ordinary forecast.
 const ORDINARY_DAYS: LocalDay = 56;
+
+/// And at least that many.
+const ORDINARY_DAYS_MIN: LocalDay = 14;
 
 /// Past occurrences looked at, latest first.
 const OCCURRENCES_MAX: usize = 3;
@@ -56,11 +58,11 @@ impl Past<'_> {
 
     /// Logarithm of a past event day over its ordinary forecast, and its shape with sum 1.
     fn occurrence(&self, day: LocalDay) -> Option<(f64, Vec<f64>)> {
-        let from = i64::from(day - ORDINARY_DAYS) * DAY_MINUTES;
-        if from < self.history.start() {
+        let first = (day - ORDINARY_DAYS).max(self.clock.day(self.history.start()));
+        if day - first < ORDINARY_DAYS_MIN {
             return None;
         }
-        let mut before = self.days_between(day - ORDINARY_DAYS, day);
+        let mut before = self.days_between(first, day);
         self.hide_events(&mut before);
         let season = Rc::new(Season::new(&before, day, self.unit)?);
         let levels = Levels::new(&before, season, day, None)?;

@@ -41,3 +41,31 @@ pub(crate) fn weighted_median(pairs: &mut [(f64, f64)]) -> f64 {
     }
     last.map_or(f64::NAN, |pair| pair.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_interpolate() {
+        let check = |q: f64, expect: f64| assert!((quantile(&mut [4.0, 1.0, 3.0, 2.0], q) - expect).abs() < 1e-12);
+        check(0.0, 1.0);
+        check(0.5, 2.5);
+        check(0.9, 3.7);
+        check(1.0, 4.0);
+        assert!(median(&mut []).is_nan());
+    }
+
+    #[test]
+    fn the_weighted_median_of_equal_weights_is_the_median_and_outliers_do_not_move_it() {
+        let check = |pairs: &[(f64, f64)], expect: f64| {
+            let seen = weighted_median(&mut pairs.to_vec());
+            assert!((seen - expect).abs() < 1e-12, "{seen} for {pairs:?}");
+        };
+        check(&[(3.0, 1.0), (1.0, 1.0), (2.0, 1.0)], 2.0);
+        check(&[(1.0, 1.0), (2.0, 1.0)], 1.5);
+        check(&[(1.0, 1.0), (2.0, 2.0), (1e9, 1.0)], 2.0);
+        check(&[(5.0, 0.3)], 5.0);
+        assert!(weighted_median(&mut []).is_nan());
+    }
+}

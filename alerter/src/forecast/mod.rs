@@ -333,3 +333,6 @@ impl Fitted {
         blind_spot(expected / self.noise.unit, typical, self.noise.phi_total(), c, self.settings.smallest_drop)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,11 +114,13 @@ pub(crate) fn over_dispersion(minutes: impl IntoIterator<Item = (f64, f64)>) -> 
     phi.max(1.0)
 }
 
-/// Sums of about 20 minutes, in events.
+/// Sums of 20 minutes or more, in events.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErrorBlock {
-    /// Local hour.
+    /// Local hour it begins in.
     pub(crate) hour: usize,
+    /// Further hours it touches.
+    pub(crate) hours: usize,
     /// Seen minus expected; NaN when a part was not seen.
     pub(crate) residual: f64,
     /// What it can vary by.
@@ -130,7 +132,9 @@ pub(crate) fn relative_error(blocks: &[ErrorBlock], phi: f64) -> [f64; HOURS] {
     let mut by_hour: Vec<Vec<(f64, f64)>> = vec![Vec::new(); HOURS];
     for block in blocks.iter().filter(|block| block.scale.size > 0.0) {
         let size = block.scale.size;
-        by_hour[block.hour].push((block.residual / size, phi * block.scale.variance / (size * size)));
+        for hour in block.hour..=block.hour + block.hours {
+            by_hour[hour % HOURS].push((block.residual / size, phi * block.scale.variance / (size * size)));
+        }
     }
     let mut squares = [f64::NAN; HOURS];
     for (hour, square) in squares.iter_mut().enumerate() {

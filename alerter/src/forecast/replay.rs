@@ -16,6 +16,12 @@ use crate::{
 /// Width of the blocks that measure the relative error, in minutes.
 const ERROR_BLOCK_MINUTES: i64 = 20;
 
+/// Events such a block should hold.
+const ERROR_BLOCK_EVENTS: f64 = 10.0;
+
+/// Longest block that few events are joined to.
+const ERROR_BLOCK_MINUTES_MAX: i64 = 360;
+
 /// Replayed days from which a relative error is believed as it is; fewer widen it.
 const ERROR_DAYS: f64 = 14.0;
 
@@ -136,19 +142,37 @@ impl Past<'_> {
     }
 }
 
-/// Sums steps to blocks of [`ERROR_BLOCK_MINUTES`] (or one step, if longer) with every step seen.
+/// Sums steps to blocks of [`ERROR_BLOCK_MINUTES`] (or one step, if longer) with every step seen, and joins them until
+/// they hold [`ERROR_BLOCK_EVENTS`]: of fewer, chance hides any error of the expectation.
 fn error_blocks(kind: Kind, steps: &[Step]) -> Vec<ErrorBlock> {
     let mut blocks = Vec::new();
-    for group in
-        steps.chunk_by(|a, b| a.minute.div_euclid(ERROR_BLOCK_MINUTES) == b.minute.div_euclid(ERROR_BLOCK_MINUTES))
-    {
-        let seen: f64 = group.iter().map(|step| step.seen).sum();
-        let expected: f64 = group.iter().map(|step| step.corrected(kind)).sum();
-        let exposure: f64 = group.iter().map(|step| step.exposure).sum();
-        if !seen.is_nan() {
-            let scale = Scale::of(kind, expected, exposure);
-            blocks.push(ErrorBlock { hour: group[0].hour, residual: seen - expected, scale });
+    let mut open: Option<Sum> = None;
+    let id = |step: &Step| step.minute.div_euclid(ERROR_BLOCK_MINUTES);
+    for group in steps.chunk_by(|a, b| id(a) == id(b)) {
+        let mut sum = open.take().unwrap_or(Sum { first: group[0], seen: 0.0, expected: 0.0, exposure: 0.0 });
+        sum.seen += group.iter().map(|step| step.seen).sum::<f64>();
+        sum.expected += group.iter().map(|step| step.corrected(kind)).sum::<f64>();
+        sum.exposure += group.iter().map(|step| step.exposure).sum::<f64>();
+        let last = group[group.len() - 1];
+        let minutes = last.minute - sum.first.minute;
+        if sum.seen.is_nan() || minutes > ERROR_BLOCK_MINUTES_MAX {
+            continue;
+        }
+        let scale = Scale::of(kind, sum.expected, sum.exposure);
+        if scale.variance < ERROR_BLOCK_EVENTS && minutes + ERROR_BLOCK_MINUTES <= ERROR_BLOCK_MINUTES_MAX {
+            open = Some(sum);
+        } else {
+            let hours = usize::try_from(minutes / 60).unwrap_or(0);
+            blocks.push(ErrorBlock { hour: sum.first.hour, hours, residual: sum.seen - sum.expected, scale });
         }
     }
     blocks
+}
+
+/// An error block in the making.
+struct Sum {
+    first: Step,
+    seen: f64,
+    expected: f64,
+    exposure: f64,
 }

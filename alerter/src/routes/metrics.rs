@@ -162,7 +162,9 @@ fn columns(view: &MetricView, slice: Option<&str>, grid: &Grid, stored: &Stored)
                 let known = point.and_then(|point| point.exposure).filter(|exposure| *exposure > 0.0);
                 let exposure = if share { known.unwrap_or(view.usual_exposure).max(1.0) } else { 1.0 };
                 let interval = fitted.interval(m, 1, exposure);
-                Some((interval.expected / exposure, (interval.lower / exposure, interval.upper / exposure)))
+                let upper = interval.upper / exposure;
+                let upper = if share { upper.min(1.0) } else { upper };
+                Some((interval.expected / exposure, (interval.lower / exposure, upper)))
             };
             if let Some((mid, (low, high))) = band.or_else(by_model) {
                 expected.add(Some(mid), weight);

@@ -187,6 +187,7 @@ impl Walk<'_> {
             let (start, factor) = self.starts.remove(0);
             // An incident is judged by one day's model, on minutes with data, and not inside a false page.
             if start < minute
+                || !fitted.pages()
                 || minute + INCIDENT_MINUTES + 12 > day_end
                 || self.episode.is_open()
                 || self.seen(minute).is_none()
