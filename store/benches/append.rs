@@ -76,9 +76,72 @@ fn main() {
     println!("{} events of {average} bytes on average", events.len());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().expect("a runtime");
+    if std::env::args().any(|argument| argument == "restart") {
+        runtime.block_on(restart(folder.join("restart"), &events));
+        return;
+    }
     for (name, tasks, batch) in [("batches of 100, 16 tasks", 16, 100), ("single events, 64 tasks", 64, 1)] {
         let folder = folder.join(format!("{tasks}"));
         runtime.block_on(measure(name, tasks, batch, seconds, folder, Arc::clone(&events)));
+    }
+}
+
+/// How long a start takes after a kill with a gigabyte of events in the WAL, and with a million ids to remember.
+async fn restart(folder: PathBuf, events: &[Vec<u8>]) {
+    const GIGA: u64 = 1_000_000_000;
+    let config = Config {
+        folder,
+        flush_interval_s: 86_400,
+        memtable_bytes_max: 16 * GIGA,
+        memtable_rows_max: GIGA,
+        memory_bytes_max: 32 * GIGA,
+        wal_bytes_max: 16 * GIGA,
+        ..Config::default()
+    };
+    let dataset = DatasetName::from_user("shop").expect("a name");
+    let options = AppendOptions::default();
+    let store = Store::open(config.clone(), Arc::new(WallClock)).await.expect("the store opens");
+    let mut bytes = 0;
+    while bytes < GIGA {
+        for batch in events.chunks(200) {
+            let slices: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
+            bytes += slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
+            let decoded = store.decode(&dataset, &slices, WallClock.now(), &options);
+            store.append(&dataset, decoded, options.clone()).await.expect("an append");
+        }
+    }
+    drop(store);
+    for config in [config.clone(), Config { folder: config.folder.clone(), ..Config::default() }] {
+        let (cpu, started) = (cpu_s(), WallClock.now().0);
+        let store = Store::open(config, Arc::new(WallClock)).await.expect("the store opens again");
+        println!(
+            "start with {bytes} bytes of events in the WAL: {} ms, {:.1} CPU-s, peak memory {} MB",
+            (WallClock.now().0 - started) / 1000,
+            cpu_s() - cpu,
+            resident_mb()
+        );
+        drop(store);
+    }
+    let config = Config { folder: config.folder.clone(), ..Config::default() };
+    let store = Store::open(config.clone(), Arc::new(WallClock)).await.expect("the store opens again");
+    let small = DatasetName::from_user("small").expect("a name");
+    for first in (0..1_000_000_u32).step_by(1000) {
+        let texts: Vec<String> = (first..first + 1000).map(|n| format!("{{\"id\":\"order-{n}\",\"n\":{n}}}")).collect();
+        let slices: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        let decoded = store.decode(&small, &slices, WallClock.now(), &options);
+        store.append(&small, decoded, options.clone()).await.expect("an append");
+    }
+    store.close().await.expect("closing");
+    drop(store);
+    let started = WallClock.now().0;
+    let store = Store::open(config, Arc::new(WallClock)).await.expect("the store opens again");
+    println!("clean start with a million ids to remember: {} ms", (WallClock.now().0 - started) / 1000);
+    for line in store
+        .metrics_text()
+        .lines()
+        .filter(|line| line.starts_with("yellowline_store_dedup") || line.starts_with("yellowline_store_replayed"))
+    {
+        println!("  {line}");
     }
 }
 

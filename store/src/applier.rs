@@ -6,8 +6,6 @@ use std::sync::{
     mpsc::{Receiver, SyncSender},
 };
 
-use hashbrown::HashMap;
-
 use crate::{
     DatasetName, Error, FirstSight, Receipt, Timestamp,
     accounts::Counts,
@@ -82,14 +80,7 @@ pub(crate) struct Answer {
 /// Works until the writer is gone.
 pub(crate) fn run(shared: &Shared, groups: &Receiver<Vec<Applied>>) {
     while let Ok(group) = groups.recv() {
-        let mut touched: HashMap<*const Dataset, Arc<Dataset>> = HashMap::new();
-        for applied in group {
-            if let Some(insert) = &applied.insert {
-                touched.entry(Arc::as_ptr(&insert.dataset)).or_insert_with(|| Arc::clone(&insert.dataset));
-            }
-            apply(shared, applied);
-        }
-        shared.note_memory(touched.into_values());
+        group.into_iter().for_each(|applied| apply(shared, applied));
     }
 }
 
@@ -113,7 +104,10 @@ fn apply(shared: &Shared, applied: Applied) {
 
 fn insert_rows(shared: &Shared, insert: Insert) -> Vec<FirstSight> {
     Metrics::add(&shared.metrics.event_bytes_total, insert.bytes);
-    insert.dataset.insert(&insert.rows, insert.keep.as_deref(), insert.stamp, insert.stored)
+    let sights = insert.dataset.insert(&insert.rows, insert.keep.as_deref(), insert.stamp, insert.stored);
+    // Before the answer goes out: whoever sends the next request is measured by what this one took.
+    shared.note_memory(std::iter::once(insert.dataset));
+    sights
 }
 
 fn count(shared: &Shared, counted: Counted) {

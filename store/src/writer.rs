@@ -122,7 +122,7 @@ impl Writer {
         let ulids = Ulids::new(&shared.incarnation_bytes);
         let WriterStart { next_segment, previous, next_lsn, ids, keys, tail } = start;
         shared.tail_is_pending.store(!tail.frames.is_empty(), Relaxed);
-        Self {
+        let writer = Self {
             shared,
             applier,
             folder,
@@ -135,7 +135,9 @@ impl Writer {
             tail,
             ulids,
             deferred: BTreeMap::new(),
-        }
+        };
+        writer.show();
+        writer
     }
 
     /// Works until the queue is closed and empty.

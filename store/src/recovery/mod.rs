@@ -14,6 +14,7 @@
 mod chain;
 mod ids;
 mod litter;
+mod pipeline;
 mod replay;
 
 use std::{io, path::Path, sync::Arc};

@@ -8,13 +8,14 @@ use std::{
 use super::{
     Opened,
     chain::{self, Link},
+    pipeline::{self, Job, Pipeline, Ready, decode_again},
 };
 use crate::{
     DatasetName, Error, FirstSight, Timestamp,
     accounts::Counts,
     applier::Counted,
     dataset::Dataset,
-    decode::{self, DecodeOptions, Rows},
+    decode::Rows,
     dedup::{IdWindow, KeyWindow},
     disk::{create_dirs, replace_file},
     error::describe,
@@ -67,9 +68,23 @@ pub(super) fn replay(shared: Arc<Shared>) -> Result<Opened, Error> {
     super::ids::load(&shared, &mut ids)?;
     let keys = KeyWindow::new(config.dedup_window_s, config.dedup_keys_max);
     let next_lsn = shared.accounts_table.lock().lsn() + 1;
-    let tail = Tail::default();
-    let mut replay = Replay { shared: &shared, ids, keys, next_lsn, tail, in_tail: false, found: Found::default() };
-    let end = replay.run()?;
+    let (pipeline, decoder) = pipeline::new();
+    let mut replay = Replay {
+        shared: &shared,
+        ids,
+        keys,
+        next_lsn,
+        tail: Tail::default(),
+        in_tail: false,
+        pipeline,
+        found: Found::default(),
+    };
+    let end = std::thread::scope(|scope| {
+        scope.spawn(move || decoder.run());
+        let end = replay.run();
+        replay.pipeline.close();
+        end
+    })?;
     let Replay { ids, keys, next_lsn, tail, found, .. } = replay;
     let metrics = &shared.metrics;
     Metrics::set(&metrics.wal_damaged, found.damaged);
@@ -106,6 +121,7 @@ struct Replay<'a> {
     /// Frames that may be there only because the page cache outlived the process. Replayed last.
     tail: Tail,
     in_tail: bool,
+    pipeline: Pipeline,
     found: Found,
 }
 
@@ -120,8 +136,21 @@ impl Replay<'_> {
         for link in chain::of(self.shared, &present)? {
             end.newest = self.segment(&link)?;
         }
+        self.finish_waiting()?;
         self.replay_tail(end.newest.id)?;
+        self.finish_waiting()?;
         Ok(end)
+    }
+
+    /// Inserts everything that is still being decoded.
+    fn finish_waiting(&mut self) -> Result<(), Error> {
+        loop {
+            let ready = self.pipeline.finish();
+            if ready.is_empty() {
+                return Ok(());
+            }
+            self.insert_all(ready)?;
+        }
     }
 
     /// Replays what of a segment is durable for sure; gives back how much of it counts.
@@ -226,44 +255,59 @@ impl Replay<'_> {
         }
         let Some(last_seq) = record.last_seq() else { return Ok(()) };
         content.last_seqs.insert(name.clone(), last_seq);
-        self.events(name, &record, last_seq)
+        self.events(name, record, last_seq)
     }
 
-    /// Puts the events of a record into memory unless they are in files.
-    fn events(&mut self, name: DatasetName, record: &Record, last_seq: u64) -> Result<(), Error> {
+    /// Puts the events of a record in line for memory unless they are in files.
+    fn events(&mut self, name: DatasetName, record: Record, last_seq: u64) -> Result<(), Error> {
         let dataset = match self.shared.dataset(&name) {
             Some(dataset) => dataset,
             None => {
                 self.shared.register(self.shared.new_dataset(&name)).unwrap_or_else(|| self.shared.new_dataset(&name))
             }
         };
+        if last_seq <= dataset.flushed_seq() {
+            return Ok(());
+        }
+        let ready = self.pipeline.push(Job { dataset, record, last_seq });
+        self.insert_all(ready)
+    }
+
+    /// Inserts what was decoded, in the order of the log.
+    fn insert_all(&mut self, ready: Vec<Ready>) -> Result<(), Error> {
+        for ready in ready {
+            self.insert(&ready)?;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, ready: &Ready) -> Result<(), Error> {
+        let Ready { job: Job { dataset, record, last_seq }, rows, raw } = ready;
         let applied_seq = dataset.state.lock().applied_seq;
-        if last_seq <= applied_seq {
+        if *last_seq <= applied_seq {
             return Ok(());
         }
         if record.first_seq > applied_seq + 1 {
             let missing = record.first_seq - applied_seq - 1;
             self.found.lost += missing;
-            tracing::error!(dataset = %name, missing, first = applied_seq + 1, "acknowledged events are missing from the WAL");
+            tracing::error!(dataset = %dataset.name, missing, first = applied_seq + 1, "acknowledged events are missing from the WAL");
         }
         dataset.next_seq.store(last_seq + 1, Relaxed);
-        let raw = record.payload.decompress().ok();
-        let events = raw.as_deref().and_then(split_events).filter(|events| events.len() == record.stored as usize);
-        let Some(events) = events else {
-            self.found.lost += u64::from(record.stored);
-            return self.quarantine_bytes(SegmentId(0), record.payload.bytes.len(), &record.payload.bytes);
-        };
-        self.insert(&dataset, record, &events)?;
-        self.flush_if_tight(&dataset)
+        if rows.len() == record.stored as usize {
+            self.insert_rows(dataset, record, rows, 0);
+        } else {
+            self.insert_one_by_one(dataset, record, raw)?;
+        }
+        self.flush_if_tight(dataset)
     }
 
-    fn insert(&mut self, dataset: &Arc<Dataset>, record: &Record, events: &[&[u8]]) -> Result<(), Error> {
-        let rows = decode_again(dataset, record, events);
-        if rows.len() == events.len() {
-            self.insert_rows(dataset, record, &rows, 0);
-            return Ok(());
-        }
-        // Sequence numbers and ids count all events of the record: those that decode keep theirs.
+    /// Sequence numbers and ids count all events of the record: those that decode keep theirs.
+    fn insert_one_by_one(&mut self, dataset: &Arc<Dataset>, record: &Record, raw: &[u8]) -> Result<(), Error> {
+        let events = split_events(raw).filter(|events| events.len() == record.stored as usize);
+        let Some(events) = events else {
+            self.found.lost += u64::from(record.stored);
+            return self.quarantine_bytes(SegmentId(0), raw.len(), raw);
+        };
         for (index, event) in (0_u32..).zip(events) {
             let rows = decode_again(dataset, record, &[event]);
             if rows.len() == 1 {
@@ -295,11 +339,8 @@ impl Replay<'_> {
     /// Keeps memory bounded however long the WAL is. Otherwise the flusher does it later: the sooner readers are served.
     fn flush_if_tight(&self, dataset: &Arc<Dataset>) -> Result<(), Error> {
         self.shared.note_memory(std::iter::once(Arc::clone(dataset)));
-        if self.in_tail {
-            // The records are not durable yet, and what is in files must be counted in the WAL or in the accounts.
-            return Ok(());
-        }
-        if !self.shared.memory_is_tight() || !self.shared.is_full(&dataset.hot()) {
+        // What is in the tail is not durable yet, and what is in files must be counted in the WAL or in the accounts.
+        if self.in_tail || !self.shared.memory_is_tight() || !self.shared.is_full(&dataset.hot()) {
             return Ok(());
         }
         match flush::flush(self.shared, dataset) {
@@ -357,13 +398,6 @@ impl Replay<'_> {
             .and_then(|()| replace_file(&*self.shared.disk, &path, bytes))
             .map_err(|source| Error::folder("write", &path, source))
     }
-}
-
-/// The rows of events that were accepted once. A decoder that panics takes nothing.
-fn decode_again(dataset: &Dataset, record: &Record, events: &[&[u8]]) -> Rows {
-    let options = DecodeOptions { import: record.import, replay: true, ..DecodeOptions::default() };
-    let decode = || decode::decode(&dataset.catalog, events, record.received_at, &options);
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).unwrap_or_default()
 }
 
 /// The records of a block.
