@@ -68,6 +68,8 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
         announce_admin_key(&keys)?;
     }
     let changes = ingest::Changes::open(&config.ingest, store.clone(), clock.clone())?;
+    // A crash may have come between an event and the line it draws.
+    changes.sighted(store.recovered_first_sights()).await?;
     let intake = ingest::Intake::new(config.ingest, store.clone(), changes, clock.clone());
     let engine = query::Engine::new(config.query, store.clone(), clock.clone())?;
     let alerter_config =

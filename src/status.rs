@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
 use serde_json::{Value, json};
 use store::{Clock, Store, Timestamp};
 
@@ -34,11 +40,18 @@ impl Status {
 pub(crate) fn routes(status: Arc<Status>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(|| async { "ready\n" }))
+        .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(show))
         .route("/api/v1/openapi.json", get(openapi))
         .with_state(status)
+}
+
+async fn ready(State(status): State<Arc<Status>>) -> impl IntoResponse {
+    if status.store.is_running() {
+        return (StatusCode::OK, "ready\n");
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "a thread of the store died: restart the process\n")
 }
 
 async fn openapi() -> impl IntoResponse {

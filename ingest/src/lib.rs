@@ -91,9 +91,7 @@ impl Intake {
         inner.stats.count(&rejected);
         let receipt = inner.store.append(&request.dataset, decoded, options).await?;
         inner.stats.accept(receipt.accepted, inner.clock.now());
-        if !receipt.first_sights.is_empty() {
-            inner.changes.sighted(&receipt.first_sights).await?;
-        }
+        inner.changes.sighted(&receipt.first_sights).await?;
         Ok(Accepted { accepted: receipt.accepted, duplicates: receipt.duplicates, rejected })
     }
 

@@ -35,11 +35,12 @@ async fn post_events(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Response {
+    let name = DatasetName::from_user(&dataset);
     let taken = async {
         // First: a refusal must find the body read.
         let body = read(body, intake.inner.config.body_bytes_max).await?;
         let request = Request {
-            dataset: DatasetName::from_user(&dataset).ok_or(Error::DatasetName { name: dataset })?,
+            dataset: name.clone().ok_or(Error::DatasetName { name: dataset })?,
             format: Format::from_headers(&headers)?,
             idempotency_key: idempotency_key(&headers)?,
             import: parameters.import,
@@ -49,7 +50,13 @@ async fn post_events(
     };
     match taken.await {
         Ok(accepted) => answer(&accepted, &headers),
-        Err(error) => refuse(&intake, &error, &headers),
+        Err(error) => {
+            // `system.ingest` counts what was refused whole, too; such a name makes no dataset.
+            if let Some(name) = name {
+                intake.inner.store.count_refused(&name, status_and_code(&error).1);
+            }
+            refuse(&intake, &error, &headers)
+        }
     }
 }
 

@@ -81,6 +81,9 @@ impl Changes {
     /// # Errors
     /// The store cannot write.
     pub async fn sighted(&self, sights: &[FirstSight]) -> Result<(), Error> {
+        if sights.is_empty() {
+            return Ok(());
+        }
         let mut ledger = self.inner.ledger.lock().await;
         let mut known = HashSet::new();
         let mut inferred: Vec<Change> = Vec::new();
