@@ -45,8 +45,8 @@ async fn a_flipped_bit_in_the_wal_is_quarantined_counted_and_costs_only_its_reco
     assert_eq!(places(&store), (0, 3));
 }
 
-#[tokio::test]
-async fn a_damaged_segment_header_costs_that_segment_and_is_said() {
+/// A WAL of three segments with one event each, left without closing.
+async fn events_in_three_segments() -> (FaultyDisk, std::sync::Arc<FakeClock>, Config) {
     let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
     let config = Config { wal_segment_bytes_max: 100, ..config() };
     let store = open_with(&disk, &clock, config.clone()).await.unwrap();
@@ -54,6 +54,12 @@ async fn a_damaged_segment_header_costs_that_segment_and_is_said() {
         send(&store, &clock, &[event(n)], None).await.unwrap();
     }
     drop(store);
+    (disk, clock, config)
+}
+
+#[tokio::test]
+async fn a_damaged_segment_header_costs_that_segment_and_is_said() {
+    let (disk, clock, config) = events_in_three_segments().await;
     assert_eq!(segments(&disk).len(), 3);
     disk.flip_bit(&segments(&disk)[1], 20);
     let store = open_with(&disk, &clock, config).await.unwrap();
@@ -63,13 +69,7 @@ async fn a_damaged_segment_header_costs_that_segment_and_is_said() {
 
 #[tokio::test]
 async fn a_missing_segment_is_noticed_by_its_numbers() {
-    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
-    let config = Config { wal_segment_bytes_max: 100, ..config() };
-    let store = open_with(&disk, &clock, config.clone()).await.unwrap();
-    for n in 1..=3 {
-        send(&store, &clock, &[event(n)], None).await.unwrap();
-    }
-    drop(store);
+    let (disk, clock, config) = events_in_three_segments().await;
     disk.remove_file(&segments(&disk)[1]).unwrap();
     let store = open_with(&disk, &clock, config).await.unwrap();
     assert_eq!(numbers(&store, &shop()).into_keys().collect::<Vec<_>>(), [1, 3]);
