@@ -221,7 +221,7 @@ struct Running {
     sql: String,
     dataset: Option<String>,
     bounds: Bounds,
-    /// Dropped before the ticket: a query no longer listed has given its slot back.
+    /// Given back before the ticket: a query no longer listed has freed its slot.
     _slot: Option<OwnedSemaphorePermit>,
     ticket: Ticket,
     stats: Arc<Mutex<Stats>>,
@@ -254,29 +254,18 @@ impl Running {
         };
         self.inner.metrics.ended(result.is_ok(), elapsed, stats.rows_scanned, stats.bytes_scanned);
         self.ticket.end(stats, result.as_ref().err());
-        if let Err(error) = result {
-            tracing::debug!(query = %self.ticket.id, code = error.code(), error = &error as &dyn std::error::Error, "query failed");
-            // The client may be gone: then nobody is left to tell.
-            match to_schema.take() {
-                Some(to_schema) => drop(to_schema.send(Err(error))),
-                None => drop(self.to_batches.try_send(Err(error)).or_else(|refused| self.last_word(refused))),
-            }
+        let Self { inner, _slot: slot, ticket, to_batches, .. } = self;
+        let id = ticket.id.clone();
+        // The client that reads the last word finds the query no longer listed, and its slot free.
+        drop(slot);
+        drop(ticket);
+        let Err(error) = result else { return };
+        tracing::debug!(query = %id, code = error.code(), error = &error as &dyn std::error::Error, "query failed");
+        // The client may be gone: then nobody is left to tell.
+        match to_schema.take() {
+            Some(to_schema) => drop(to_schema.send(Err(error))),
+            None => last_word(to_batches, error, Duration::from_millis(inner.config.timeout_ms)),
         }
-    }
-
-    /// The channel is full: the error waits for its place there, for as long as the client still reads.
-    fn last_word(
-        &self,
-        refused: mpsc::error::TrySendError<Result<RecordBatch, Error>>,
-    ) -> Result<(), mpsc::error::TrySendError<Result<RecordBatch, Error>>> {
-        let mpsc::error::TrySendError::Full(error) = refused else { return Ok(()) };
-        let sender = self.to_batches.clone();
-        let grace = Duration::from_millis(self.inner.config.timeout_ms);
-        tokio::spawn(async move {
-            // A client that reads no further within the grace is cut off without a word.
-            drop(sender.send_timeout(error, grace).await);
-        });
-        Ok(())
     }
 
     async fn rows(
@@ -321,5 +310,13 @@ impl Running {
             }
         }
         Ok(())
+    }
+}
+
+/// Sends the error behind the batches. When they fill the channel it waits for its place there; a client that reads no
+/// further within the grace is cut off without a word.
+fn last_word(to_batches: mpsc::Sender<Result<RecordBatch, Error>>, error: Error, grace: Duration) {
+    if let Err(mpsc::error::TrySendError::Full(error)) = to_batches.try_send(Err(error)) {
+        tokio::spawn(async move { drop(to_batches.send_timeout(error, grace).await) });
     }
 }

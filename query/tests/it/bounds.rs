@@ -12,6 +12,11 @@ fn request(sql: &str) -> SqlRequest {
     SqlRequest { sql: sql.to_owned(), ..SqlRequest::default() }
 }
 
+/// More rows than ever fit between engine and client: it runs until somebody stops it.
+fn endless() -> SqlRequest {
+    SqlRequest { limit: Some(1_000_000), ..request(ENDLESS) }
+}
+
 fn small() -> Config {
     Config { threads: 2, ..Config::default() }
 }
@@ -31,7 +36,7 @@ async fn a_query_past_its_deadline_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_deadline_holds_while_rows_stream_to_a_slow_client() {
     let house = House::with(small()).await;
-    let asked = SqlRequest { timeout_ms: Some(300), limit: Some(1_000_000), ..request(ENDLESS) };
+    let asked = SqlRequest { timeout_ms: Some(300), ..endless() };
     let mut answer = house.engine.sql(asked).await.unwrap();
     let mut last = Ok(());
     while let Some(batch) = answer.next().await {
@@ -59,7 +64,7 @@ async fn rows_beyond_the_limit_are_cut_and_said() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_query_too_many_is_refused_and_cancel_makes_room() {
     let house = House::with(Config { concurrent_max: 1, ..small() }).await;
-    let mut first = house.engine.sql(request(ENDLESS)).await.unwrap();
+    let mut first = house.engine.sql(endless()).await.unwrap();
     let error = house.engine.sql(request("SELECT 1")).await.unwrap_err();
     assert_eq!(error.code(), "too_many_queries");
     // our own queries do not wait for users'
@@ -81,7 +86,7 @@ async fn one_query_too_many_is_refused_and_cancel_makes_room() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_stops_its_query() {
     let house = House::with(Config { concurrent_max: 1, ..small() }).await;
-    drop(house.engine.sql(request(ENDLESS)).await.unwrap());
+    drop(house.engine.sql(endless()).await.unwrap());
     until_idle(&house.engine).await;
     let sql = "SELECT state, error FROM system.queries WHERE sql LIKE '%generate_series%' AND state <> 'running'";
     assert_eq!(house.row(sql).await, "failed | query_cancelled: the query was cancelled");
