@@ -211,7 +211,7 @@ describe('an incident', () => {
     const { id } = await server.api<{ id: string }>('/changes', {
       body: { kind: 'chaos', title: 'kill one host', environment: 'production' },
     })
-    await page.locator(`[data-marks~="${id}"]`).waitFor({ timeout: 10_000 })
+    await page.locator(`[data-marks~="${id}"]`).waitFor()
   })
 
   test('a copied link shows the same next week', async () => {
