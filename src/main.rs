@@ -41,7 +41,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(options).await,
         Command::Sql(options) => client::sql(&options).await,
         Command::Import(options) => import::run(&options).await,
-        Command::Keys(options) => keys::run(&options, &serve::WallClock),
+        Command::Keys(options) => keys::run(&options, &serve::WallClock::new()),
         Command::CheckConfig(options) => config::check(&options),
         Command::PrintConfig(options) => config::print(&options.config()?),
     }

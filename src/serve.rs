@@ -1,6 +1,11 @@
 //! Wiring: the stages in the order data flows, started and stopped.
 
-use std::{collections::HashSet, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use axum::{middleware, routing::get};
@@ -19,12 +24,25 @@ use crate::{
 
 /// The machine's clock: the only place that reads it.
 #[derive(Debug)]
-pub(crate) struct WallClock;
+pub(crate) struct WallClock {
+    started: Instant,
+}
+
+impl WallClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now() }
+    }
+}
 
 impl Clock for WallClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
         Timestamp(chrono::Utc::now().timestamp_micros())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
     }
 }
 
@@ -55,7 +73,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 
 /// Opens the data folder, recovers, and serves; returns once requests are answered.
 pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
-    let clock: Arc<dyn Clock> = Arc::new(WallClock);
+    let clock: Arc<dyn Clock> = Arc::new(WallClock::new());
     let shutdown = CancellationToken::new();
     // Bound first: a taken port must not cost a recovery.
     let listener = TcpListener::bind(config.listen).await.map_err(|error| in_use(config.listen, error))?;

@@ -14,7 +14,6 @@ use crate::{
     memtable::Stamp,
     metrics::Metrics,
     shared::Shared,
-    wal::{Payload, Record},
     writer::Reply,
 };
 
@@ -35,26 +34,6 @@ pub(crate) struct Counted {
     pub(crate) name: DatasetName,
     pub(crate) minute: i64,
     pub(crate) counts: Counts,
-}
-
-impl Counted {
-    /// The counts-only record that holds them.
-    pub(crate) fn record(&self) -> Record {
-        let narrow = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        Record {
-            lsn: self.lsn,
-            import: false,
-            dataset: self.name.as_str().to_owned(),
-            received_at: Timestamp::from_minutes(self.minute),
-            first_seq: 0,
-            stored: 0,
-            duplicates: narrow(self.counts.duplicates),
-            ulid_base: 0,
-            key: None,
-            rejected: self.counts.rejected.iter().map(|(code, count)| (code.clone(), narrow(*count))).collect(),
-            payload: Payload::default(),
-        }
-    }
 }
 
 /// Rows to add to a dataset.

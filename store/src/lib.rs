@@ -47,7 +47,7 @@ mod threads;
 mod wal;
 mod writer;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow::record_batch::RecordBatch;
 pub use config::Config;
@@ -67,6 +67,12 @@ use crate::{
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Microseconds since 1970-01-01 UTC.
     fn now(&self) -> Timestamp;
+
+    /// Time since some fixed moment, by a clock that nobody sets; only differences count. Unless it is overridden it follows
+    /// `now`, which is right for clocks that never jump.
+    fn elapsed(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.now().0).unwrap_or(0))
+    }
 }
 
 /// Handle of an open data folder; clones share it. When the last one is dropped without [`Store::close`], the threads end

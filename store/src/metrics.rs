@@ -107,7 +107,7 @@ numbers! {
     dedup_ids: "gauge",
     /// Idempotency keys remembered.
     dedup_keys: "gauge",
-    /// How far back an event id is recognised, in seconds.
+    /// How far back an event id or an idempotency key is recognised, in seconds: the window, or less when its numbers are reached.
     dedup_window_seconds: "gauge",
 }
 

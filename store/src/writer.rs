@@ -7,7 +7,6 @@
 mod group;
 
 use std::{
-    collections::BTreeMap,
     io,
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed, mpsc::SyncSender},
@@ -19,19 +18,18 @@ use tokio::sync::oneshot;
 
 use crate::{
     DatasetName, Error, Receipt, Timestamp,
-    accounts::Counts,
-    applier::{Applied, Counted},
+    applier::Applied,
     dataset::Dataset,
     decode::Rows,
-    dedup::{IdHash, IdWindow, KeyWindow},
+    dedup::{IdHash, IdWindow, KeyWindow, WindowClock},
     error::describe,
     metrics::Metrics,
     shared::Shared,
     wal::{Frame, FrameKind, KeyEntry, Payload, Seal, Segment, SegmentContent, SegmentHeader, SegmentId, write_frame},
 };
 
-/// Counts of requests that stored nothing wait this long for a group to join before they get one of their own.
-const COUNTS_DELAY: Duration = Duration::from_secs(1);
+/// A group that no other one follows within this time is followed by a mark, which proves after a crash that it was synced.
+const MARK_AFTER: Duration = Duration::from_secs(1);
 
 /// One request to make durable.
 #[derive(Debug)]
@@ -62,7 +60,7 @@ pub(crate) enum Work {
         through: SegmentId,
         done: SyncSender<Result<(), Error>>,
     },
-    /// Write the counts that wait for a group.
+    /// Make durable what was found at start, and answer behind everything before.
     Settle {
         done: SyncSender<Result<(), Error>>,
     },
@@ -110,16 +108,16 @@ pub(crate) struct Writer {
     next_lsn: u64,
     ids: IdWindow,
     keys: KeyWindow,
+    window_clock: WindowClock,
     tail: Tail,
     ulids: Ulids,
-    /// Counts of requests that stored nothing, per dataset and minute, not in the WAL yet.
-    deferred: BTreeMap<(DatasetName, i64), Counts>,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, applier: SyncSender<Vec<Applied>>, start: WriterStart) -> Self {
         let folder = shared.wal_folder();
         let ulids = Ulids::new(&shared.incarnation_bytes);
+        let window_clock = WindowClock::start(Arc::clone(&shared.clock));
         let WriterStart { next_segment, previous, next_lsn, ids, keys, tail } = start;
         shared.tail_is_pending.store(!tail.frames.is_empty(), Relaxed);
         let writer = Self {
@@ -132,9 +130,9 @@ impl Writer {
             next_lsn,
             ids,
             keys,
+            window_clock,
             tail,
             ulids,
-            deferred: BTreeMap::new(),
         };
         writer.show();
         writer
@@ -144,9 +142,11 @@ impl Writer {
     pub(crate) fn run(mut self) {
         let group_bytes_max = usize::try_from(self.shared.config.group_bytes_max).unwrap_or(usize::MAX);
         loop {
-            let timeout = (!self.deferred.is_empty()).then_some(COUNTS_DELAY);
+            let timeout = self.segment.as_ref().is_some_and(|segment| !segment.is_marked()).then_some(MARK_AFTER);
             let Some(works) = self.shared.queue.take(group_bytes_max, timeout) else { break };
-            let counts_are_due = works.is_empty();
+            if works.is_empty() {
+                self.mark();
+            }
             let mut requests = Vec::with_capacity(works.len());
             let mut others = Vec::new();
             for work in works {
@@ -155,16 +155,13 @@ impl Writer {
                     other => others.push(other),
                 }
             }
-            if self.commit(requests, counts_are_due).is_break() {
+            if self.commit(requests).is_break() {
                 return;
             }
             others.into_iter().for_each(|other| self.serve(other));
             self.show();
         }
-        // Closing: what was counted and not written yet gets its group. Nobody waits for it, so how it went is in the log.
-        if self.commit(Vec::new(), true).is_break() {
-            tracing::error!("the applier ended before the writer");
-        }
+        self.mark();
     }
 
     fn serve(&mut self, work: Work) {
@@ -176,16 +173,29 @@ impl Writer {
         }
     }
 
-    /// Puts all counts into the WAL and answers through the applier, behind everything before.
+    /// Makes the tail durable and answers through the applier, behind everything before.
     fn settle(&mut self, done: SyncSender<Result<(), Error>>) {
-        let tail_is_safe = self.tail.frames.is_empty() || self.ready_segment().is_ok();
-        if self.commit(Vec::new(), true).is_continue() && self.deferred.is_empty() && tail_is_safe {
-            let settled = Applied { settled: Some(done), ..Applied::default() };
-            if self.hand_over(vec![settled]).is_break() {
-                tracing::error!("the applier ended before the writer");
-            }
-        } else {
-            drop(done.send(Err(write_error(io::Error::other("waiting records could not be written")))));
+        if !self.tail.frames.is_empty()
+            && let Err(error) = self.ready_segment()
+        {
+            drop(done.send(Err(write_error(error))));
+            return;
+        }
+        let settled = Applied { settled: Some(done), ..Applied::default() };
+        if self.hand_over(vec![settled]).is_break() {
+            tracing::error!("the applier ended before the writer");
+        }
+    }
+
+    /// Proves the last group: without this, damage of its bytes could not be told from a write that was cut.
+    fn mark(&mut self) {
+        let Some(segment) = self.segment.as_ref().filter(|segment| !segment.is_marked()) else { return };
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, segment.header.seed, segment.synced(), FrameKind::Keys, |_| {});
+        // A failure is counted and logged, the segment abandoned; the group itself is safe.
+        if let (Ok(synced), Some(segment)) = (self.append(&bytes), &mut self.segment) {
+            segment.set_marked();
+            self.shared.wal.note(synced, 0, std::iter::empty());
         }
     }
 
@@ -239,12 +249,16 @@ impl Writer {
 
     /// Writes and syncs; abandons the file when that fails.
     fn write(&mut self, encode: impl FnOnce(&Segment, &mut Vec<u8>) -> io::Result<()>) -> io::Result<u64> {
-        let clock = Arc::clone(&self.shared.clock);
         let segment = self.ready_segment()?;
         let mut bytes = Vec::new();
         encode(segment, &mut bytes)?;
-        let started = clock.now();
-        if let Err(error) = segment.append(&bytes) {
+        self.append(&bytes)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<u64> {
+        let Some(segment) = &mut self.segment else { return Err(io::Error::other("no WAL segment is open")) };
+        let started = self.shared.clock.now();
+        if let Err(error) = segment.append(bytes) {
             self.previous = segment.seal();
             self.segment = None;
             Metrics::add(&self.shared.metrics.wal_failures_total, 1);
@@ -252,7 +266,7 @@ impl Writer {
             return Err(error);
         }
         let synced = segment.synced();
-        self.shared.metrics.wal_sync.record_us(clock.now().0 - started.0);
+        self.shared.metrics.wal_sync.record_us(self.shared.clock.now().0 - started.0);
         Metrics::add(&self.shared.metrics.wal_groups_total, 1);
         Metrics::add(&self.shared.metrics.wal_written_bytes_total, bytes.len() as u64);
         Ok(synced)
@@ -262,7 +276,11 @@ impl Writer {
         let metrics = &self.shared.metrics;
         Metrics::set(&metrics.dedup_ids, self.ids.len() as u64);
         Metrics::set(&metrics.dedup_keys, self.keys.len() as u64);
-        Metrics::set(&metrics.dedup_window_seconds, self.ids.effective_window_s(self.shared.clock.now()));
+        let now = self.window_clock.now();
+        Metrics::set(
+            &metrics.dedup_window_seconds,
+            self.ids.effective_window_s(now).min(self.keys.effective_window_s(now)),
+        );
     }
 
     /// Sends to the applier, in order; break when it is gone.
@@ -329,11 +347,6 @@ fn random_bytes() -> [u8; 8] {
 
 pub(crate) fn write_error(source: io::Error) -> Error {
     Error::WriteWal { source: Arc::new(source) }
-}
-
-/// What the applier is told about a counts-only record.
-fn counted(lsn: u64, name: &DatasetName, minute: i64, counts: Counts) -> Counted {
-    Counted { lsn, name: name.clone(), minute, counts }
 }
 
 #[cfg(test)]

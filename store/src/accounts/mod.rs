@@ -7,7 +7,7 @@
 //! Requests refused before they were decoded (too large, too many, no key) cannot be told in events; they are counted in
 //! memory as `refused` and written along, so they are exact between restarts and after a clean stop.
 //!
-//! Bounds: `store.accounts_days` of minutes in memory; two names of datasets per dataset allowed, the rest is counted
+//! Bounds: as many minutes per dataset in memory as `store.accounts_days` have; two names of datasets per dataset allowed, the rest is counted
 //! under `system.other`.
 
 mod table;
@@ -66,12 +66,13 @@ pub(crate) type Place = (DatasetName, i64);
 pub(crate) struct Accounts {
     state: Mutex<State>,
     names_max: usize,
-    days: i64,
+    /// Per dataset.
+    minutes_max: u64,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The last `store.accounts_days`.
+    /// The newest, as many as `store.accounts_days` have.
     minutes: BTreeMap<DatasetName, BTreeMap<i64, Counts>>,
     pending: BTreeMap<Place, Counts>,
     /// The last record counted.
@@ -97,7 +98,8 @@ impl Accounts {
         for ((name, minute), counts) in counts {
             state.minutes.entry(name).or_default().entry(minute).or_default().add(&counts);
         }
-        Self { state: Mutex::new(state), names_max, days }
+        let minutes_max = u64::try_from(days.saturating_mul(MINUTES_PER_DAY)).unwrap_or(1);
+        Self { state: Mutex::new(state), names_max, minutes_max }
     }
 
     /// Adds the counts of one record of the WAL; those the table has already are left out.
@@ -121,7 +123,8 @@ impl Accounts {
         let name = if known { name } else { DatasetName::system("other") };
         let minutes = state.minutes.entry(name.clone()).or_default();
         minutes.entry(minute).or_default().add(counts);
-        while minutes.first_key_value().is_some_and(|(first, _)| *first < minute - self.days * MINUTES_PER_DAY) {
+        // By number, not by age: a clock set forward for a moment must not push out what was counted before.
+        while minutes.len() as u64 > self.minutes_max {
             if let Some((first, _)) = minutes.pop_first() {
                 state.whole_from_day = state.whole_from_day.max(first.div_euclid(MINUTES_PER_DAY) + 1);
             }
@@ -246,16 +249,22 @@ mod tests {
     }
 
     #[test]
-    fn names_and_days_are_bounded() {
-        let accounts = Accounts::new(BTreeMap::new(), 0, 1, 2, Timestamp(0));
+    fn names_and_minutes_are_bounded_and_a_jump_of_the_clock_pushes_nothing_out() {
+        let accounts = Accounts::new(BTreeMap::new(), 0, 1, 1, Timestamp(0));
         for (lsn, name) in (1..).zip(["a", "b", "c", "d"]) {
             accounts.count(counted(lsn, name, 0, 1));
         }
-        accounts.count(counted(9, "a", 3 * MINUTES_PER_DAY, 1));
-        let all = accounts.all();
-        let names: Vec<&str> = all.iter().map(|count| count.dataset.as_str()).collect();
+        let names: Vec<String> = accounts.all().iter().map(|count| count.dataset.to_string()).collect();
         assert_eq!(names, ["a", "b", "system.other"]);
-        assert_eq!(all[0].minute, Timestamp::from_minutes(3 * MINUTES_PER_DAY));
+        accounts.count(counted(9, "a", 400 * MINUTES_PER_DAY, 1));
+        assert_eq!(accounts.all().len(), 4, "the first minute of a is still there");
+        for (lsn, minute) in (10..).zip(1..MINUTES_PER_DAY) {
+            accounts.count(counted(lsn, "a", minute, 1));
+        }
+        let all = accounts.all();
+        let of_a: Vec<i64> =
+            all.iter().filter(|count| count.dataset.as_str() == "a").map(|count| count.minute.minutes()).collect();
+        assert_eq!((of_a.len(), of_a[0]), (1440, 1));
         assert!(!accounts.holds_day(0) && accounts.holds_day(1));
     }
 }

@@ -88,10 +88,10 @@ impl IdWindow {
 
     /// Remembers an id; false when it is a duplicate.
     pub(crate) fn insert(&mut self, id: IdHash, received_at: Timestamp) -> bool {
+        self.expire(received_at);
         if self.contains(id) {
             return false;
         }
-        self.expire(received_at);
         self.open_chunk(received_at);
         let place = self.place_after_last();
         let first_place = self.first_place;

@@ -5,10 +5,18 @@
 //! Ids are compared by 96 bits of two keyed hashes: among 20 M ids two different ones agree with a chance of 1e-14.
 //! After a restart both are rebuilt: ids from the WAL and from column `event_id` of recent files, keys from the WAL,
 //! which carries keys over when it drops a segment.
+//!
+//! # When the clock is set
+//! While the process runs, age is measured by [`WindowClock`], which runs on when the clock of the machine is set forward or
+//! back: neither empties the window nor freezes it. A start has only the times of receipt to go by and compares them with
+//! the clock as it is then: what was received "in the future" counts as received at the start, and a clock that was set
+//! forward by more than the window looks like a long stop, so ids from before it are forgotten.
 
+mod clock;
 mod ids;
 mod keys;
 
+pub(crate) use clock::WindowClock;
 pub(crate) use ids::{IdHash, IdHasher, IdWindow};
 pub(crate) use keys::{KeyAnswer, KeyWindow};
 use sha2::{Digest as _, Sha256};

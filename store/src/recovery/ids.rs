@@ -1,6 +1,6 @@
 //! Event ids of recently flushed events, read back from the Parquet files.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -23,7 +23,8 @@ use crate::{
 /// When a file cannot be read: guessing which ids were seen could double events.
 pub(super) fn load(shared: &Shared, ids: &mut IdWindow) -> Result<(), Error> {
     let window_us = i64::try_from(shared.config.dedup_window_s.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
-    let since = Timestamp(shared.clock.now().0.saturating_sub(window_us));
+    let now = shared.clock.now();
+    let since = Timestamp(now.0.saturating_sub(window_us));
     let made_here = Ulids::new(&shared.incarnation_bytes);
     let mut recent: Vec<(Timestamp, DatasetName, std::path::PathBuf)> = Vec::new();
     for dataset in shared.all_datasets() {
@@ -40,7 +41,7 @@ pub(super) fn load(shared: &Shared, ids: &mut IdWindow) -> Result<(), Error> {
             .map_err(|source| Error::read(&path, source))?;
         for batch in batches {
             let batch = batch.map_err(|source| Error::read(&path, source))?;
-            load_batch(shared, &name, &batch, since, &made_here, ids);
+            load_batch(shared, &name, &batch, since..=now, &made_here, ids);
         }
     }
     Ok(())
@@ -50,7 +51,7 @@ fn load_batch(
     shared: &Shared,
     name: &DatasetName,
     batch: &RecordBatch,
-    since: Timestamp,
+    window: RangeInclusive<Timestamp>,
     made_here: &Ulids,
     ids: &mut IdWindow,
 ) {
@@ -65,9 +66,9 @@ fn load_batch(
     };
     for row in 0..batch.num_rows() {
         let received_at = Timestamp(received.value(row));
-        if received_at < since || event_ids.is_null(row) || made_here.made(event_ids.value(row)) {
+        if received_at < *window.start() || event_ids.is_null(row) || made_here.made(event_ids.value(row)) {
             continue;
         }
-        ids.insert(shared.ids.hash(name.as_str(), event_ids.value(row)), received_at);
+        ids.insert(shared.ids.hash(name.as_str(), event_ids.value(row)), received_at.min(*window.end()));
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     metrics::Metrics,
     shared::Shared,
     wal::{
-        CarriedKey, FrameKind, HEADER_BYTES, Record, Seal, SegmentContent, SegmentId, compress::decompress,
+        CarriedKey, FrameKind, HEADER_BYTES, KeyEntry, Record, Seal, SegmentContent, SegmentId, compress::decompress,
         record::Reader, scan, split_events,
     },
     writer::{Tail, WriterStart},
@@ -71,6 +71,7 @@ pub(super) fn replay(shared: Arc<Shared>) -> Result<Opened, Error> {
     let (pipeline, decoder) = pipeline::new();
     let mut replay = Replay {
         shared: &shared,
+        now: shared.clock.now(),
         ids,
         keys,
         next_lsn,
@@ -115,6 +116,8 @@ struct Found {
 
 struct Replay<'a> {
     shared: &'a Shared,
+    /// When the replay began.
+    now: Timestamp,
     ids: IdWindow,
     keys: KeyWindow,
     next_lsn: u64,
@@ -133,8 +136,10 @@ impl Replay<'_> {
             listed.iter().filter_map(|entry| SegmentId::from_file_name(&entry.name)).collect();
         let highest = present.iter().copied().max().unwrap_or_default();
         let mut end = End { newest: Seal::default(), next: SegmentId(highest.0 + 1) };
-        for link in chain::of(self.shared, &present)? {
-            end.newest = self.segment(&link)?;
+        let chain = chain::of(self.shared, &present)?;
+        let newest = chain.last().map(|link| link.id);
+        for link in chain {
+            end.newest = self.segment(&link, newest == Some(link.id))?;
         }
         self.finish_waiting()?;
         self.replay_tail(end.newest.id)?;
@@ -154,7 +159,7 @@ impl Replay<'_> {
     }
 
     /// Replays what of a segment is durable for sure; gives back how much of it counts.
-    fn segment(&mut self, link: &Link) -> Result<Seal, Error> {
+    fn segment(&mut self, link: &Link, is_newest: bool) -> Result<Seal, Error> {
         let path = self.shared.wal_folder().join(link.id.file_name());
         let bytes = self.shared.disk.read(&path).map_err(|source| Error::folder("read", &path, source))?;
         let mut content = SegmentContent { id: link.id, bytes: bytes.len() as u64, ..SegmentContent::default() };
@@ -164,7 +169,10 @@ impl Replay<'_> {
             self.shared.wal.push(content);
             return Ok(link.seal.unwrap_or(Seal { id: link.id, bytes: whole, synced: whole }));
         };
-        let scan = scan(&bytes, HEADER_BYTES, header.seed, link.seal.as_ref());
+        // The header that would tell how much of an older segment counts is gone. All of it then: a refused event may come
+        // back, but no acknowledged one is dropped as a torn end.
+        let seal = link.seal.or((!is_newest).then_some(Seal { id: link.id, bytes: whole, synced: whole }));
+        let scan = scan(&bytes, HEADER_BYTES, header.seed, seal.as_ref());
         for range in &scan.damaged {
             self.quarantine_bytes(link.id, range.start, bytes.get(range.clone()).unwrap_or_default())?;
         }
@@ -175,7 +183,7 @@ impl Replay<'_> {
         for frame in &scan.frames {
             if frame.at < scan.proven {
                 self.frame(frame.kind, frame.body, &mut content)?;
-            } else {
+            } else if !frame.is_mark() {
                 self.tail.add(frame);
             }
         }
@@ -195,7 +203,7 @@ impl Replay<'_> {
             };
             let in_files = content.last_seqs.iter().all(covered)
                 && content.last_lsn <= self.shared.accounts_table.lock().lsn()
-                && self.keys.held_through(newest, self.shared.clock.now()).is_empty();
+                && self.keys.held_through(newest, self.now).is_empty();
             self.shared.wal.note(0, content.last_lsn, content.last_seqs.clone().into_iter());
             if !in_files {
                 self.tail.frames.push((kind, body));
@@ -211,7 +219,7 @@ impl Replay<'_> {
             FrameKind::Record => self.record_bytes(body, content),
             FrameKind::Keys => {
                 for key in CarriedKey::decode_all(body).unwrap_or_default() {
-                    self.keys.insert(&key.dataset, &key.entry, key.received_at, content.id);
+                    self.remember_key(&key.dataset, &key.entry, key.received_at, content.id);
                 }
                 Ok(())
             }
@@ -251,11 +259,15 @@ impl Replay<'_> {
             counts: Counts::of(&record),
         });
         if let Some(entry) = &record.key {
-            self.keys.insert(&record.dataset, entry, record.received_at, content.id);
+            self.remember_key(&record.dataset, entry, record.received_at, content.id);
         }
         let Some(last_seq) = record.last_seq() else { return Ok(()) };
         content.last_seqs.insert(name.clone(), last_seq);
         self.events(name, record, last_seq)
+    }
+
+    fn remember_key(&mut self, dataset: &str, entry: &KeyEntry, received_at: Timestamp, segment: SegmentId) {
+        self.keys.insert(dataset, entry, received_at, received_at.min(self.now), segment);
     }
 
     /// Puts the events of a record in line for memory unless they are in files.
@@ -329,8 +341,9 @@ impl Replay<'_> {
             incarnation: Arc::clone(&self.shared.incarnation),
             silent: record.import,
         };
+        let seen_at = record.received_at.min(self.now);
         for id in (0..rows.len()).filter_map(|row| rows.id(row)) {
-            self.ids.insert(self.shared.ids.hash(dataset.name.as_str(), id), record.received_at);
+            self.ids.insert(self.shared.ids.hash(dataset.name.as_str(), id), seen_at);
         }
         self.found.sights.extend(dataset.insert(rows, None, stamp, stored));
         self.found.replayed += u64::from(stored);

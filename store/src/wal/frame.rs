@@ -50,6 +50,13 @@ pub(crate) struct Frame<'a> {
     pub(crate) body: &'a [u8],
 }
 
+impl Frame<'_> {
+    /// True when its only purpose is to say that what is before it was synced.
+    pub(crate) fn is_mark(&self) -> bool {
+        self.kind == FrameKind::Keys && self.body.is_empty()
+    }
+}
+
 /// Appends a frame; `body` writes its body.
 pub(crate) fn write_frame(out: &mut Vec<u8>, seed: u64, synced: u64, kind: FrameKind, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();

@@ -47,7 +47,9 @@
 //! Kind 2: `u32` length when decompressed, then zstd of records, each with its `u32` length before it.
 //! Requests below 16 KiB that wait together are compressed together; larger ones alone, by the thread of the requester.
 //!
-//! Kind 3: entries of `u64` received_at (µs), `u8` length and dataset, `u16` length and key, 16 bytes digest.
+//! Kind 3: entries of `u64` received_at (µs), `u8` length and dataset, `u16` length and key, 16 bytes digest. Without an entry
+//! it is a **mark**: a frame that says, like every one, how much of the file is synced. The writer adds one, synced, when a
+//! second went by after a group without another one, and at a clean stop.
 //!
 //! # Record
 //! | size | field |
@@ -72,6 +74,9 @@
 //! frame that is not whole is either the torn end of the last, never acknowledged, write (cut there) or damage: it is damage
 //! when any later frame says that the file had been synced beyond it. Damaged bytes are copied to `quarantine/`, counted and
 //! reported at error level, and reading goes on at the next whole frame.
+//!
+//! Not told apart: damage inside the very last group when the process ended, uncleanly, less than a second after it. Its bytes
+//! are taken for a torn write; nothing that follows could prove otherwise. From the next group or mark on it is damage.
 
 pub(crate) mod compress;
 pub(crate) mod frame;

@@ -120,6 +120,8 @@ pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
     file: Box<dyn DiskFile>,
     synced: u64,
+    /// The last thing in it is a mark.
+    marked: bool,
 }
 
 impl Segment {
@@ -130,7 +132,7 @@ impl Segment {
         let finish = file.write_all(&header.encode()).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(folder));
         // Unsynced leftovers hold nothing acknowledged; the chain of headers goes around them.
         finish.inspect_err(|_| discard(disk, &path))?;
-        Ok(Self { header, file, synced: HEADER_BYTES as u64 })
+        Ok(Self { header, file, synced: HEADER_BYTES as u64, marked: true })
     }
 
     /// Writes one group and syncs it. After an error the segment must be dropped: the file is never touched again.
@@ -138,7 +140,18 @@ impl Segment {
         self.file.write_all(group)?;
         self.file.sync()?;
         self.synced += group.len() as u64;
+        self.marked = false;
         Ok(())
+    }
+
+    /// Notes that the last group was a mark.
+    pub(crate) fn set_marked(&mut self) {
+        self.marked = true;
+    }
+
+    /// True when everything in it is proven to be synced by what follows it.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marked
     }
 
     /// How much of it counts: what was synced.

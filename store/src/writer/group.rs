@@ -1,10 +1,10 @@
 //! One group: judging its requests, encoding them, and what happens when it cannot be written.
 
-use std::{collections::BTreeMap, io, ops::ControlFlow, sync::Arc, sync::atomic::Ordering::Relaxed};
+use std::{io, ops::ControlFlow, sync::Arc, sync::atomic::Ordering::Relaxed};
 
-use super::{Request, Writer, counted, write_error};
+use super::{Request, Writer, write_error};
 use crate::{
-    DatasetName, Error, Receipt,
+    Error, Receipt, Timestamp,
     accounts::Counts,
     applier::{Answer, Applied, Counted, Insert},
     dataset::Dataset,
@@ -37,9 +37,9 @@ struct Undo {
 }
 
 impl Writer {
-    /// Makes the requests durable as one group and passes them on; counts that wait join them.
-    pub(super) fn commit(&mut self, requests: Vec<Request>, counts_are_due: bool) -> ControlFlow<()> {
-        if requests.is_empty() && (self.deferred.is_empty() || !counts_are_due) {
+    /// Makes the requests durable as one group and passes them on. One that stores nothing leaves its counts.
+    pub(super) fn commit(&mut self, requests: Vec<Request>) -> ControlFlow<()> {
+        if requests.is_empty() {
             return ControlFlow::Continue(());
         }
         let segment = match self.ready_segment() {
@@ -47,17 +47,11 @@ impl Writer {
             Err(error) => return self.refuse_all(requests, error),
         };
         let mut undo = Undo { lsn: self.next_lsn, ..Undo::default() };
-        let judged: Vec<Judged> = requests.into_iter().map(|request| self.judge(request, segment, &mut undo)).collect();
-        let stores = judged.iter().any(|judged| judged.record.stored > 0);
-        if !stores && !counts_are_due {
-            return self.defer(judged);
-        }
-        let (counts, judged) = self.number(judged);
-        match self.write_group(&counts, &judged) {
-            Ok(()) => {
-                self.deferred.clear();
-                self.hand_over(self.applied(counts, judged))
-            }
+        let now = self.window_clock.now();
+        let judged = requests.into_iter().map(|request| self.judge(request, segment, now, &mut undo)).collect();
+        let judged = self.number(judged);
+        match self.write_group(&judged) {
+            Ok(()) => self.hand_over(self.applied(judged)),
             Err(error) => {
                 self.take_back(undo);
                 self.refuse_all(judged.into_iter().map(|judged| judged.request).collect(), error)
@@ -65,8 +59,8 @@ impl Writer {
         }
     }
 
-    /// Decides what of a request is stored.
-    fn judge(&mut self, mut request: Request, segment: SegmentId, undo: &mut Undo) -> Judged {
+    /// Decides what of a request is stored. `now`: by the windows' clock.
+    fn judge(&mut self, mut request: Request, segment: SegmentId, now: Timestamp, undo: &mut Undo) -> Judged {
         let mut record = Record {
             lsn: 0,
             import: request.import,
@@ -81,7 +75,7 @@ impl Writer {
             payload: Payload::default(),
         };
         let events = u32::try_from(request.rows.len()).unwrap_or(u32::MAX);
-        let answer = request.key.as_ref().map(|key| self.keys.look_up(&record.dataset, key, request.received_at));
+        let answer = request.key.as_ref().map(|key| self.keys.look_up(&record.dataset, key, now));
         let mut judged = match answer {
             Some(KeyAnswer::Repeated) => {
                 record.duplicates = events;
@@ -93,7 +87,7 @@ impl Writer {
                 return Judged { request, record, keep: None, refusal: Some(Error::IdempotencyKeyReused { key }) };
             }
             Some(KeyAnswer::New) | None => {
-                let keep = self.without_duplicates(&request, undo);
+                let keep = self.without_duplicates(&request, now, undo);
                 Judged { request, record, keep, refusal: None }
             }
         };
@@ -102,17 +96,17 @@ impl Writer {
         judged.record.stored = u32::try_from(kept).unwrap_or(u32::MAX);
         judged.record.duplicates = events - judged.record.stored;
         if judged.record.stored > 0 {
-            self.reserve(&mut judged, segment, undo);
+            self.reserve(&mut judged, segment, now, undo);
         }
         judged
     }
 
     /// Which rows are new; `None` when all are.
-    fn without_duplicates(&mut self, request: &Request, undo: &mut Undo) -> Option<Vec<bool>> {
+    fn without_duplicates(&mut self, request: &Request, now: Timestamp, undo: &mut Undo) -> Option<Vec<bool>> {
         let mut keep = Vec::new();
         for (row, id) in request.ids.iter().enumerate() {
             let Some(id) = id else { continue };
-            if self.ids.insert(*id, request.received_at) {
+            if self.ids.insert(*id, now) {
                 undo.ids += 1;
                 continue;
             }
@@ -125,7 +119,7 @@ impl Writer {
     }
 
     /// Gives a request that stores something its numbers.
-    fn reserve(&mut self, judged: &mut Judged, segment: SegmentId, undo: &mut Undo) {
+    fn reserve(&mut self, judged: &mut Judged, segment: SegmentId, now: Timestamp, undo: &mut Undo) {
         let record = &mut judged.record;
         let Some(dataset) = &judged.request.dataset else { return };
         let first_seq = dataset.next_seq.load(Relaxed);
@@ -135,47 +129,26 @@ impl Writer {
         record.ulid_base = self.ulids.reserve(record.received_at, record.stored);
         record.key = judged.request.key.take();
         if let Some(key) = &record.key {
-            self.keys.insert(&record.dataset, key, record.received_at, segment);
+            self.keys.insert(&record.dataset, key, record.received_at, now, segment);
             undo.keys += 1;
         }
     }
 
-    /// Nothing to store: the answers go out, the counts wait for the next group.
-    fn defer(&mut self, judged: Vec<Judged>) -> ControlFlow<()> {
-        let mut applied = Vec::with_capacity(judged.len());
-        for judged in judged {
-            let counts = Counts::of(&judged.record);
-            let place = (judged.request.name.clone(), judged.record.received_at.minutes());
-            self.deferred.entry(place).or_default().add(&counts);
-            applied.push(Applied { answer: Some(answer(judged)), ..Applied::default() });
-        }
-        self.hand_over(applied)
-    }
-
-    /// Numbers all records of the group: the counts that waited come first.
-    fn number(&mut self, mut judged: Vec<Judged>) -> (Vec<Counted>, Vec<Judged>) {
-        let deferred: &BTreeMap<(DatasetName, i64), Counts> = &self.deferred;
-        let mut counts = Vec::with_capacity(deferred.len());
-        for ((name, minute), waiting) in deferred {
-            counts.push(counted(self.next_lsn, name, *minute, waiting.clone()));
-            self.next_lsn += 1;
-        }
+    /// Numbers all records of the group.
+    fn number(&mut self, mut judged: Vec<Judged>) -> Vec<Judged> {
         for judged in &mut judged {
             judged.record.lsn = self.next_lsn;
             self.next_lsn += 1;
         }
-        (counts, judged)
+        judged
     }
 
-    fn write_group(&mut self, counts: &[Counted], judged: &[Judged]) -> io::Result<()> {
+    fn write_group(&mut self, judged: &[Judged]) -> io::Result<()> {
         let last_lsn = self.next_lsn - 1;
         let synced = self.write(|segment, out| {
             let mut block = Block::new(segment);
-            for counted in counts {
-                block.push(&counted.record(), None, out)?;
-            }
             for judged in judged {
-                block.push(&judged.record, Some(judged.payload()?), out)?;
+                block.push(&judged.record, &*judged.payload()?, out)?;
             }
             block.close(out)
         })?;
@@ -184,11 +157,15 @@ impl Writer {
         Ok(())
     }
 
-    fn applied(&self, counts: Vec<Counted>, judged: Vec<Judged>) -> Vec<Applied> {
-        let waited = counts.into_iter().map(|counted| Applied { counted: Some(counted), ..Applied::default() });
-        let now = judged.into_iter().map(|mut judged| {
+    fn applied(&self, judged: Vec<Judged>) -> Vec<Applied> {
+        let applied = judged.into_iter().map(|mut judged| {
             let record = &judged.record;
-            let counted = counted(record.lsn, &judged.request.name, record.received_at.minutes(), Counts::of(record));
+            let counted = Counted {
+                lsn: record.lsn,
+                name: judged.request.name.clone(),
+                minute: record.received_at.minutes(),
+                counts: Counts::of(record),
+            };
             let dataset = judged.request.dataset.take().filter(|_| record.stored > 0);
             let insert = dataset.map(|dataset| Insert {
                 stamp: Stamp {
@@ -207,7 +184,7 @@ impl Writer {
             });
             Applied { counted: Some(counted), insert, answer: Some(answer(judged)), settled: None }
         });
-        waited.chain(now).collect()
+        applied.collect()
     }
 
     fn take_back(&mut self, undo: Undo) {
@@ -231,7 +208,7 @@ impl Writer {
 
     /// Writes keys again whose segments are about to be removed.
     pub(super) fn carry(&mut self, through: SegmentId) -> Result<(), Error> {
-        let keys = self.keys.held_through(through, self.shared.clock.now());
+        let keys = self.keys.held_through(through, self.window_clock.now());
         if keys.is_empty() {
             return Ok(());
         }
@@ -286,13 +263,7 @@ impl Block {
         Self { seed: segment.header.seed, synced: segment.synced(), raw: Vec::new(), records: 0 }
     }
 
-    fn push(
-        &mut self,
-        record: &Record,
-        payload: Option<std::borrow::Cow<'_, Payload>>,
-        out: &mut Vec<u8>,
-    ) -> io::Result<()> {
-        let payload = payload.as_deref().unwrap_or(&record.payload);
+    fn push(&mut self, record: &Record, payload: &Payload, out: &mut Vec<u8>) -> io::Result<()> {
         if payload.zstd {
             self.close(out)?;
             write_frame(out, self.seed, self.synced, FrameKind::Record, |out| record.encode(payload, out));

@@ -58,6 +58,32 @@ async fn events_in_three_segments() -> (FaultyDisk, std::sync::Arc<FakeClock>, C
 }
 
 #[tokio::test]
+async fn damage_of_the_very_last_group_is_told_from_a_torn_write_once_it_is_marked() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[event(1)], None).await.unwrap();
+    let end_of_first = disk.open(&segments(&disk)[0]).unwrap().len();
+    send(&store, &clock, &[event(2)], None).await.unwrap();
+    let end_of_last = disk.open(&segments(&disk)[0]).unwrap().len();
+    let damage = |disk: &FaultyDisk| {
+        disk.flip_bit(&segments(disk)[0], usize::try_from(end_of_first).unwrap() + 60);
+    };
+    let at_once = disk.after_kill();
+    // The writer marks the end when nothing follows for a second; a power cut right after it must find the mark.
+    let began = std::time::Instant::now();
+    while disk.open(&segments(&disk)[0]).unwrap().len() == end_of_last || metric(&store, "wal_groups_total") < 3 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "no mark");
+        tokio::task::yield_now().await;
+    }
+    for (left, lost) in [(disk.after_kill(), 1), (disk.after_power_cut(0), 1), (at_once, 0)] {
+        damage(&left);
+        let store = open(&left, &clock).await.unwrap();
+        assert_eq!(numbers(&store, &shop()).into_keys().collect::<Vec<_>>(), [1]);
+        assert_eq!(metric(&store, "wal_damaged"), lost, "only damage that is marked is known to be damage");
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_segment_header_costs_that_segment_and_is_said() {
     let (disk, clock, config) = events_in_three_segments().await;
     assert_eq!(segments(&disk).len(), 3);

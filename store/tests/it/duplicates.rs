@@ -93,3 +93,46 @@ async fn the_window_is_bounded_and_says_how_far_it_reaches() {
     assert!(metric(&store, "dedup_ids") <= 10_000);
     assert!((10..300).contains(&metric(&store, "dedup_window_seconds")), "{}", metric(&store, "dedup_window_seconds"));
 }
+
+#[tokio::test]
+async fn setting_the_clock_neither_empties_the_window_nor_freezes_it() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    send(&store, &clock, &[named("a", 1)], None).await.unwrap();
+    send(&store, &clock, &[event(2)], Some("k")).await.unwrap();
+    for jump_s in [2 * 86_400, -2 * 86_400, -86_400, 86_400, 4000, -4000] {
+        clock.set_by_s(jump_s);
+        send(&store, &clock, &[named(&format!("at {jump_s}"), 3)], None).await.unwrap();
+        let again = send(&store, &clock, &[named("a", 1)], None).await.unwrap();
+        assert_eq!((again.accepted, again.duplicates), (0, 1), "after a jump of {jump_s} s");
+        assert_eq!(send(&store, &clock, &[event(2)], Some("k")).await.unwrap().duplicates, 1, "{jump_s}");
+        let reused = send(&store, &clock, &[event(3)], Some("k")).await;
+        assert!(matches!(reused, Err(Error::IdempotencyKeyReused { .. })), "{reused:?}");
+    }
+    assert_eq!(metric(&store, "dedup_window_seconds"), 3600);
+    clock.set_by_s(-86_400);
+    clock.advance_s(3601);
+    assert_eq!(send(&store, &clock, &[named("a", 1)], None).await.unwrap().accepted, 1, "real time goes on");
+    assert_eq!(send(&store, &clock, &[event(4)], Some("k")).await.unwrap().accepted, 1);
+}
+
+#[tokio::test]
+async fn a_clock_set_back_before_a_restart_costs_no_id_and_keeps_none_for_ever() {
+    for flushed in [false, true] {
+        let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+        let store = open_with(&disk, &clock, short_segments()).await.unwrap();
+        send(&store, &clock, &[named("a", 1)], None).await.unwrap();
+        send(&store, &clock, &[event(2)], Some("k")).await.unwrap();
+        if flushed {
+            store.close().await.unwrap();
+        }
+        drop(store);
+        clock.set_by_s(-40 * 86_400);
+        let store = open_with(&disk, &clock, short_segments()).await.unwrap();
+        assert_eq!(send(&store, &clock, &[named("a", 1)], None).await.unwrap().duplicates, 1, "flushed: {flushed}");
+        assert_eq!(send(&store, &clock, &[event(2)], Some("k")).await.unwrap().duplicates, 1, "flushed: {flushed}");
+        clock.advance_s(3601);
+        assert_eq!(send(&store, &clock, &[named("a", 1)], None).await.unwrap().accepted, 1, "flushed: {flushed}");
+        assert_eq!(send(&store, &clock, &[event(2)], Some("k")).await.unwrap().accepted, 1, "flushed: {flushed}");
+    }
+}

@@ -5,8 +5,9 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use store::{AppendOptions, Clock, Config, DatasetName, Error, Receipt, Store, Timestamp, disk::FaultyDisk};
@@ -16,20 +17,32 @@ pub(crate) const START: i64 = 1_795_183_200_000_000;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
-pub(crate) struct FakeClock(AtomicI64);
+pub(crate) struct FakeClock {
+    now: AtomicI64,
+    elapsed_us: AtomicU64,
+}
 
 impl FakeClock {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(START)))
+        Arc::new(Self { now: AtomicI64::new(START), elapsed_us: AtomicU64::new(0) })
     }
-    pub(crate) fn advance_s(&self, seconds: i64) {
-        self.0.fetch_add(seconds * 1_000_000, Relaxed);
+    /// Time goes by.
+    pub(crate) fn advance_s(&self, seconds: u64) {
+        self.elapsed_us.fetch_add(seconds * 1_000_000, Relaxed);
+        self.set_by_s(i64::try_from(seconds).unwrap());
+    }
+    /// Somebody sets the clock, forward or back.
+    pub(crate) fn set_by_s(&self, seconds: i64) {
+        self.now.fetch_add(seconds * 1_000_000, Relaxed);
     }
 }
 
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Relaxed))
+        Timestamp(self.now.load(Relaxed))
+    }
+    fn elapsed(&self) -> Duration {
+        Duration::from_micros(self.elapsed_us.load(Relaxed))
     }
 }
 

@@ -127,12 +127,24 @@ impl Node {
                 self.story.push(format!("flush: {outcome:?}"));
             }
             // Less than the window in all, so that an id counts once for the node's whole life; sometimes back.
-            15 => self.clock.advance_s(i64::try_from(self.dice.roll(40)).unwrap() - 10),
+            15 => self.move_clock(),
             16 => self.break_disk(),
             17 => self.disk.heal(),
             what => return self.restart(store, what - 18).await,
         }
         store
+    }
+
+    fn move_clock(&mut self) {
+        match self.dice.roll(4) {
+            0 => self.clock.set_by_s(i64::try_from(self.dice.roll(20)).unwrap() - 10),
+            // Far ahead and back again, with nothing in between but what runs in the background.
+            1 => {
+                self.clock.set_by_s(86_400);
+                self.clock.set_by_s(-86_400);
+            }
+            _ => self.clock.advance_s(self.dice.roll(40)),
+        }
     }
 
     fn break_disk(&mut self) {
