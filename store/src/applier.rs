@@ -11,8 +11,10 @@ use crate::{
     accounts::Counts,
     dataset::Dataset,
     decode::Rows,
+    error::describe,
     memtable::Stamp,
     metrics::Metrics,
+    quarantine::{PANICKED, Quarantined},
     shared::Shared,
     writer::Reply,
 };
@@ -83,10 +85,30 @@ fn apply(shared: &Shared, applied: Applied) {
 
 fn insert_rows(shared: &Shared, insert: Insert) -> Vec<FirstSight> {
     Metrics::add(&shared.metrics.event_bytes_total, insert.bytes);
-    let sights = insert.dataset.insert(&insert.rows, insert.keep.as_deref(), insert.stamp, insert.stored);
+    let Insert { dataset, rows, keep, stamp, stored, .. } = insert;
+    let first = stamp.clone();
+    let mut set_aside = |row| set_aside(shared, &rows, keep.as_deref(), row, &first);
+    let inserted = dataset.insert(&rows, keep.as_deref(), stamp, stored, &mut set_aside);
+    let sights = inserted.unwrap_or_else(|error| {
+        tracing::error!(dataset = %dataset.name, error = %describe(&error), "an event could be neither inserted nor set aside: restart");
+        Vec::new()
+    });
     // Before the answer goes out: whoever sends the next request is measured by what this one took.
-    shared.note_memory(std::iter::once(insert.dataset));
+    shared.note_memory(std::iter::once(dataset));
     sights
+}
+
+#[cold]
+fn set_aside(shared: &Shared, rows: &Rows, keep: Option<&[bool]>, row: usize, first: &Stamp) -> Result<(), Error> {
+    let kept_before = keep.map_or(row, |keep| keep[..row].iter().filter(|keep| **keep).count());
+    let quarantined = Quarantined {
+        dataset: first.dataset.clone(),
+        seq: first.first_seq + kept_before as u64,
+        received_at: first.received_at,
+        reason: PANICKED.to_owned(),
+        text: rows.raw_text(row).to_owned(),
+    };
+    quarantined.report(shared)
 }
 
 fn count(shared: &Shared, counted: Counted) {

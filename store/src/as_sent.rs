@@ -64,8 +64,9 @@ impl Dataset {
     }
 
     fn insert(&mut self, rows: &Rows) {
-        let sights = self.memtable.insert(rows, None, &stamp(self.sent.len() as u64 + 1));
-        self.sights.extend(sights);
+        let inserted = self.memtable.insert(rows, None, &stamp(self.sent.len() as u64 + 1));
+        assert!(inserted.failed.is_empty(), "no row panics");
+        self.sights.extend(inserted.sights);
         self.sent.extend((0..rows.len()).map(|row| rows.raw_text(row).to_owned()));
     }
 

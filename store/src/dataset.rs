@@ -1,6 +1,7 @@
 //! One dataset: its unflushed events, its files, and the cut between the two.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,7 +17,7 @@ use crate::{
     decode::Rows,
     delta::{Add, Log},
     disk::Disk,
-    memtable::{Memtable, Stamp},
+    memtable::{Inserted, Memtable, Stamp},
 };
 
 /// Folder of all tables below the data folder.
@@ -33,6 +34,8 @@ pub(crate) struct Dataset {
     pub(crate) next_seq: AtomicU64,
     /// True after an error of the Delta log that only a restart clears.
     pub(crate) stopped: AtomicBool,
+    /// While the WAL is replayed: events are taken one by one, because together they once made inserting panic.
+    pub(crate) isolated: AtomicBool,
     pub(crate) state: Mutex<State>,
     /// The Delta log; taken for a whole flush, never while holding `state`.
     pub(crate) log: Mutex<Log>,
@@ -116,6 +119,7 @@ impl Dataset {
             catalog,
             next_seq: AtomicU64::new(flushed_seq + 1),
             stopped: AtomicBool::new(false),
+            isolated: AtomicBool::new(false),
             state: Mutex::new(state),
             log: Mutex::new(log),
             root,
@@ -127,15 +131,63 @@ impl Dataset {
         &self.root
     }
 
-    /// Adds the kept rows of one request: visible to every later snapshot. Calls come in the order of the WAL.
-    pub(crate) fn insert(&self, rows: &Rows, keep: Option<&[bool]>, mut stamp: Stamp, stored: u32) -> Vec<FirstSight> {
+    /// Adds the kept rows of one request: visible to every later snapshot. Calls come in the order of the WAL. A row over which
+    /// inserting panics is given to `set_aside` with its place in `rows`, before a flush can cover it.
+    ///
+    /// # Panics
+    /// When memory is damaged by an earlier panic: see [`Self::is_torn`].
+    pub(crate) fn insert(
+        &self,
+        rows: &Rows,
+        keep: Option<&[bool]>,
+        mut stamp: Stamp,
+        stored: u32,
+        set_aside: &mut dyn FnMut(usize) -> Result<(), Error>,
+    ) -> Result<Vec<FirstSight>, Error> {
         let mut state = self.state.lock();
         let created = *state.created_at.get_or_insert(stamp.received_at);
         stamp.silent |= stamp.received_at.0 < created.0.saturating_add(FIRST_HOUR_US);
-        let sights = state.active.insert(rows, keep, &stamp);
+        let Inserted { sights, failed } = state.active.insert(rows, keep, &stamp);
+        for row in failed {
+            // Only the WAL has it then: nothing of this memory may be flushed.
+            set_aside(row).inspect_err(|_| state.active.tear())?;
+        }
         state.applied_seq = stamp.first_seq + u64::from(stored) - 1;
         state.oldest_received.get_or_insert(stamp.received_at);
-        sights
+        Ok(sights)
+    }
+
+    /// Like [`Self::insert`] for one row, in a batch of its own; false when that panicked, then memory is as before.
+    pub(crate) fn insert_alone(&self, rows: &Rows, stamp: &Stamp) -> bool {
+        let mut state = self.state.lock();
+        state.created_at.get_or_insert(stamp.received_at);
+        let mut alone = Memtable::new(Arc::clone(&self.catalog));
+        let attempt = || (alone.insert(rows, None, stamp).failed.is_empty(), alone.freeze());
+        let Ok((true, batches)) = catch_unwind(AssertUnwindSafe(attempt)) else { return false };
+        state.sealed_rows += rows.len();
+        state.sealed_bytes += alone.bytes();
+        state.sealed.extend(batches);
+        state.sealed_seq = stamp.first_seq;
+        state.applied_seq = stamp.first_seq;
+        state.oldest_received.get_or_insert(stamp.received_at);
+        true
+    }
+
+    /// Counts a row as applied that is set aside instead of being inserted.
+    pub(crate) fn skip(&self, seq: u64) {
+        let mut state = self.state.lock();
+        state.applied_seq = state.applied_seq.max(seq);
+    }
+
+    /// Closes what is open in memory; false when that panicked.
+    pub(crate) fn freeze(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| drop(self.state.lock().active.freeze()))).is_ok()
+    }
+
+    /// True when a panic left memory without some of its events. They are in the WAL: only a restart mends it, and nothing is
+    /// flushed before.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.state.lock().active.is_torn()
     }
 
     /// Takes everything in memory out for a flush; it stays visible. `None` when there is nothing.
@@ -146,11 +198,12 @@ impl Dataset {
             state.sealed_bytes += state.active.bytes();
             let batches = state.active.freeze();
             state.sealed.extend(batches);
-            state.sealed_seq = state.applied_seq;
             state.active = Memtable::new(Arc::clone(&self.catalog));
         }
+        state.sealed_seq = state.applied_seq;
         let created_at = state.created_at?;
-        (!state.sealed.is_empty()).then(|| Sealed {
+        // Also without rows: those before `applied_seq` may all be in quarantine.
+        (state.applied_seq > state.flushed_seq).then(|| Sealed {
             batches: state.sealed.clone(),
             last_seq: state.sealed_seq,
             created_at,

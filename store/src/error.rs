@@ -125,6 +125,12 @@ pub enum Error {
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// A panic left the memory of a dataset without some events. They are in the WAL.
+    #[error("unflushed events of dataset {dataset} are damaged in memory: restart the process, which replays them")]
+    Torn {
+        /// The dataset.
+        dataset: DatasetName,
+    },
     /// A thread of the store could not be started or has died.
     #[error("the store's {thread} thread does not run: restart the process")]
     Thread {

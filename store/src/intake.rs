@@ -10,9 +10,10 @@ use crate::{
     dataset::Dataset,
     decode::{self, DecodeOptions, Rows},
     dedup::Digest,
+    error::describe,
     shared::Shared,
     wal::{KeyEntry, Payload},
-    writer::{Request, Work, write_error},
+    writer::{Reply, Request, Work, write_error},
 };
 
 /// One event that could not be taken: its place in the request and why. `code` is a stable `snake_case` word.
@@ -154,11 +155,35 @@ pub(crate) async fn append(
     options: AppendOptions,
 ) -> Result<Receipt, Error> {
     shared.admit(name)?;
+    let (reply, answer) = oneshot::channel();
+    let (request, bytes) = request(shared, name, decoded, options, reply)?;
+    shared.enqueue(Work::Append(Box::new(request)), bytes)?;
+    answer.await.unwrap_or(Err(Error::Thread { thread: "writer or applier" }))
+}
+
+/// Puts an event of ours in line whatever its length, for a thread of the store, which cannot wait for an answer.
+pub(crate) fn append_unanswered(shared: &Shared, name: &DatasetName, event: &serde_json::Value) {
+    let options = AppendOptions::default();
+    let decoded = decode(shared, name, &[event.to_string().as_bytes()], shared.clock.now(), &options);
+    let (reply, _) = oneshot::channel();
+    let queued = request(shared, name, decoded, options, reply)
+        .and_then(|(request, _)| shared.queue.push_own(Work::Append(Box::new(request))).map_err(|_| Error::Closed));
+    if let Err(error) = queued {
+        tracing::error!(dataset = %name, error = %describe(&error), "could not store an event of our own");
+    }
+}
+
+fn request(
+    shared: &Shared,
+    name: &DatasetName,
+    decoded: Decoded,
+    options: AppendOptions,
+    reply: Reply,
+) -> Result<(Request, usize), Error> {
     let rejected = by_code(decoded.rejects());
     let Decoded { dataset, rows, received_at, digest, .. } = decoded;
     let payload = Payload::from_events((0..rows.len()).map(|row| rows.raw(row))).map_err(write_error)?;
     let bytes = rows.bytes() + payload.bytes.len();
-    let (reply, answer) = oneshot::channel();
     let key = options.idempotency_key.zip(digest).map(|(key, digest)| KeyEntry { key, digest });
     let ids = hash_ids(shared, name, &rows);
     let import = options.import;
@@ -174,8 +199,7 @@ pub(crate) async fn append(
         rejected,
         reply,
     };
-    shared.enqueue(Work::Append(Box::new(request)), bytes)?;
-    answer.await.unwrap_or(Err(Error::Thread { thread: "writer or applier" }))
+    Ok((request, bytes))
 }
 
 fn by_code(rejects: &[Reject]) -> Vec<(String, u32)> {

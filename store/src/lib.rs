@@ -35,6 +35,7 @@ mod intake;
 pub(crate) mod memtable;
 mod metrics;
 pub(crate) mod parquet;
+mod quarantine;
 mod queue;
 mod read;
 pub(crate) mod reassemble;
@@ -59,6 +60,7 @@ pub use snapshot::{DataFile, DatasetSummary, HotBatch, IngestCount, Snapshot};
 
 use crate::{
     disk::{Disk, RealDisk},
+    quarantine::Quarantined,
     shared::Shared,
     threads::Threads,
 };
@@ -98,7 +100,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn open_on(config: Config, clock: Arc<dyn Clock>, disk: Arc<dyn Disk>) -> Result<Self, Error> {
-        let opening = tokio::task::spawn_blocking(move || recovery::open(config, clock, disk));
+        let opening = tokio::task::spawn_blocking(move || recovery::open(&config, &clock, &disk));
         let opened = opening.await.map_err(|_| Error::Thread { thread: "recovery" })??;
         let recovery::Opened { shared, start, sights, quarantined } = opened;
         let threads = Arc::new(Threads::start(&shared, start)?);
@@ -226,11 +228,12 @@ impl Store {
         flushed.and(stopped.map_err(|_| Error::Thread { thread: "closing" }))
     }
 
-    /// Whether events can still be stored: false after [`Store::close`], and when a thread of the store has died, which only
-    /// a restart mends (the events that killed it are set aside then).
+    /// Whether the store works as it should: false after [`Store::close`], when a thread of the store has died, and when a
+    /// panic damaged unflushed events in memory. A restart mends the last two: it replays the WAL, and sets aside (see
+    /// `system.quarantine`) the events over which inserting panics. True does not mean that a disk takes events.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.threads.all_run()
+        self.threads.all_run() && !self.shared.all_datasets().iter().any(|dataset| dataset.is_torn())
     }
 
     /// Prometheus text lines of this stage (`yellowline_store_*`).
@@ -239,10 +242,10 @@ impl Store {
         self.shared.metrics.text()
     }
 
-    /// Puts events of the WAL that cannot be decoded any more where SQL finds them.
-    async fn report_quarantined(&self, quarantined: &[recovery::Quarantined]) -> Result<(), Error> {
-        let dataset = DatasetName::system("quarantine");
-        let events: Vec<serde_json::Value> = quarantined.iter().map(recovery::Quarantined::event).collect();
-        if events.is_empty() { Ok(()) } else { self.append_values(&dataset, &events).await.map(drop) }
+    /// Puts events of the WAL that were set aside where SQL finds them.
+    async fn report_quarantined(&self, quarantined: &[Quarantined]) -> Result<(), Error> {
+        let others = quarantined.iter().filter(|event| event.dataset != quarantine::dataset());
+        let events: Vec<serde_json::Value> = others.map(|event| event.event(&self.shared.incarnation)).collect();
+        if events.is_empty() { Ok(()) } else { self.append_values(&quarantine::dataset(), &events).await.map(drop) }
     }
 }

@@ -91,7 +91,7 @@ numbers! {
     wal_lost_events: "gauge",
     /// Events replayed from the WAL at the last start.
     replayed_events: "gauge",
-    /// Events the WAL held at the last start that could not be decoded again.
+    /// Events set aside since the start, at the replay included: they could not be decoded again, or inserting them panicked.
     quarantined_events: "gauge",
     /// Bytes of unflushed events in memory.
     memtable_bytes: "gauge",

@@ -26,6 +26,9 @@ pub(crate) fn flush(shared: &Shared, dataset: &Arc<Dataset>) -> Result<bool, Err
     if log.stopped() {
         return Err(Error::delta(&dataset.name, DeltaError::Stopped { path: dataset.root().to_path_buf() }));
     }
+    if dataset.is_torn() {
+        return Err(Error::Torn { dataset: dataset.name.clone() });
+    }
     let Some(sealed) = dataset.seal() else { return Ok(false) };
     let started = shared.clock.now();
     let files = write_files(shared, dataset, &sealed)?;

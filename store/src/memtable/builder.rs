@@ -122,10 +122,10 @@ impl ColumnBuilder {
         }
     }
 
-    /// The column of a chunk of so many rows.
+    /// The column of a chunk of so many rows. What it has beyond them belongs to a row that was abandoned.
     pub(super) fn finish(mut self, rows: usize) -> ArrayRef {
         self.fill_nulls(rows);
-        match &mut self.typed {
+        let array = match &mut self.typed {
             Typed::Int(builder) => ArrayBuilder::finish(builder),
             Typed::Float(builder) => ArrayBuilder::finish(builder),
             Typed::Text(builder) => ArrayBuilder::finish(builder),
@@ -134,7 +134,8 @@ impl ColumnBuilder {
             Typed::Floats(builder) => ArrayBuilder::finish(builder),
             Typed::Texts(builder) => ArrayBuilder::finish(builder),
             Typed::Bools(builder) => ArrayBuilder::finish(builder),
-        }
+        };
+        if array.len() > rows { array.slice(0, rows) } else { array }
     }
 }
 

@@ -63,6 +63,22 @@ impl Chunk {
         self.rows += 1;
     }
 
+    /// Forgets what came after the first `rows` rows; columns that have more are cut when the chunk is finished, which must
+    /// be next.
+    pub(super) fn cut(&mut self, rows: usize) {
+        self.rows = rows;
+        self.times.truncate(rows);
+        self.received.truncate(rows);
+        self.seqs.truncate(rows);
+        if rows == 0 {
+            self.bytes = 0;
+            self.texts = Default::default();
+            for variant in std::mem::take(&mut self.touched) {
+                self.columns[variant as usize] = None;
+            }
+        }
+    }
+
     pub(super) fn put_system(&mut self, column: SystemText, text: &str) {
         let room = self.text_rooms[column as usize];
         let builder = self.texts[column as usize].get_or_insert_with(|| ColumnBuilder::new(Kind::Text, room));

@@ -8,7 +8,10 @@ mod builder;
 mod chunk;
 mod sights;
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use arrow::datatypes::{Field, FieldRef};
 use hashbrown::HashSet;
@@ -71,6 +74,27 @@ pub(crate) struct Memtable {
     bare: Vec<(NodeId, Span)>,
     /// Hashes of the values of release dimensions seen since the last flush.
     familiar: HashSet<u64>,
+    /// Set while a chunk is being closed: after a panic there, rows are missing, and only the WAL has them.
+    torn: bool,
+}
+
+/// What became of the rows of one record.
+#[derive(Debug, Default)]
+pub(crate) struct Inserted {
+    pub sights: Vec<FirstSight>,
+    /// Rows over which inserting panicked, by their place in the record's rows: they are not in the memtable.
+    pub failed: Vec<usize>,
+}
+
+/// How far inserting a record's rows came.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Of the next row.
+    index: usize,
+    /// Of the next row among those that are kept.
+    place: u64,
+    /// Rows of the open chunk before the next row.
+    whole: usize,
 }
 
 /// Where the values under one key path go.
@@ -100,29 +124,79 @@ impl Memtable {
             unusual: Vec::new(),
             bare: Vec::new(),
             familiar: HashSet::new(),
+            torn: false,
         }
     }
 
     /// Inserts the rows marked in `keep` (`None`: all); only they count for `seq` and ULIDs. Gives the values of release
-    /// dimensions that this dataset never had before.
-    pub(crate) fn insert(&mut self, rows: &Rows, keep: Option<&[bool]>, stamp: &Stamp) -> Vec<FirstSight> {
-        let mut sights = Vec::new();
-        let mut place = 0;
-        for index in 0..rows.len() {
-            if keep.is_some_and(|keep| !keep.get(index).copied().unwrap_or(false)) {
+    /// dimensions that this dataset never had before. A row over which this panics is left out, its neighbours go on.
+    ///
+    /// # Panics
+    /// When a chunk cannot be closed, now or earlier: then only a replay of the WAL has all rows.
+    pub(crate) fn insert(&mut self, rows: &Rows, keep: Option<&[bool]>, stamp: &Stamp) -> Inserted {
+        assert!(!self.torn, "unflushed events of {} are damaged in memory", stamp.dataset);
+        let mut inserted = Inserted::default();
+        let mut progress = Progress::default();
+        loop {
+            let attempt = || self.insert_until_full(rows, keep, stamp, &mut progress, &mut inserted.sights);
+            match catch_unwind(AssertUnwindSafe(attempt)) {
+                Ok(true) => self.close_chunk(),
+                Ok(false) => return inserted,
+                Err(_) => {
+                    inserted.failed.push(progress.index);
+                    progress.index += 1;
+                    progress.place += 1;
+                    self.abandon_row(progress.whole);
+                }
+            }
+        }
+    }
+
+    /// True when the open chunk is full, false when all rows are in.
+    fn insert_until_full(
+        &mut self,
+        rows: &Rows,
+        keep: Option<&[bool]>,
+        stamp: &Stamp,
+        progress: &mut Progress,
+        sights: &mut Vec<FirstSight>,
+    ) -> bool {
+        while progress.index < rows.len() {
+            if keep.is_some_and(|keep| !keep.get(progress.index).copied().unwrap_or(false)) {
+                progress.index += 1;
                 continue;
             }
-            self.insert_row(rows, index, place, stamp);
-            self.find_first_sights(rows, index, stamp, &mut sights);
-            place += 1;
+            progress.whole = self.open.rows;
+            self.insert_row(rows, progress.index, progress.place, stamp);
+            self.find_first_sights(rows, progress.index, stamp, sights);
+            progress.index += 1;
+            progress.place += 1;
             let is_full = self.open.rows >= CHUNK_ROWS
                 || self.open.bytes >= CHUNK_BYTES
                 || self.open.rows * self.open.width() >= CHUNK_CELLS;
             if is_full {
-                self.close_chunk();
+                return true;
             }
         }
-        sights
+        false
+    }
+
+    /// Takes back the row that was being inserted, which some columns have and some have not.
+    fn abandon_row(&mut self, whole: usize) {
+        self.unusual.clear();
+        self.bare.clear();
+        self.open.cut(whole);
+        self.close_chunk();
+    }
+
+    /// True when rows are missing because closing a chunk panicked: nothing of this memtable may go to files.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.torn
+    }
+
+    /// Notes that a row is missing and nowhere but in the WAL.
+    pub(crate) fn tear(&mut self) {
+        self.torn = true;
     }
 
     fn insert_row(&mut self, rows: &Rows, index: usize, place: u64, stamp: &Stamp) {
@@ -136,6 +210,8 @@ impl Memtable {
                 _ => self.put(*node, *value, rows),
             }
         }
+        #[cfg(test)]
+        tests::panic_over_poison(rows.raw_text(index));
         self.insert_time(rows, row, stamp);
         self.insert_id(rows, index, place, stamp);
         needs_source |= !self.insert_rest(rows);
@@ -257,16 +333,20 @@ impl Memtable {
         if self.open.rows == 0 {
             return;
         }
+        self.torn = true;
         let (catalog, fields) = (&self.catalog, &mut self.fields);
         let rows = self.open.rows;
         let closed = self.open.finish(&mut |variant| field_of(catalog, fields, variant));
         // the arrays are made here, of equal length and with the types of their fields
         let Ok((batch, counts)) = closed else { unreachable!("a chunk's columns fit its schema") };
+        #[cfg(test)]
+        tests::panic_over_company(&batch.batch);
         self.catalog.add_values(counts.into_iter());
         self.frozen_rows += rows;
         self.frozen_bytes += batch.batch.get_array_memory_size();
         self.frozen.push(batch);
         self.merge_small();
+        self.torn = false;
     }
 
     /// Merges the last two chunks while the older one is not more than twice as long: a row is copied at most
@@ -320,3 +400,6 @@ pub(crate) fn is_own_id(id: &str, incarnation: &str) -> bool {
     let mark = digits.fold(0, |mark, digit| mark << 4 | u128::from(digit));
     Ulid::from_string(id).is_ok_and(|ulid| (ulid.0 >> 40) & ((1 << 40) - 1) == mark)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

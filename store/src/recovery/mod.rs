@@ -17,9 +17,8 @@ mod litter;
 mod pipeline;
 mod replay;
 
-use std::{io, path::Path, sync::Arc};
+use std::{collections::BTreeSet, io, path::Path, sync::Arc};
 
-pub(crate) use replay::Quarantined;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -28,6 +27,7 @@ use crate::{
     dataset::{DATASETS_FOLDER, Dataset},
     delta::Log,
     disk::{Disk, DiskLock, create_dirs, parent, replace_file},
+    quarantine::Quarantined,
     shared::{Shared, SharedParts},
     writer::WriterStart,
 };
@@ -54,11 +54,29 @@ pub(crate) struct Opened {
     pub(crate) quarantined: Vec<Quarantined>,
 }
 
-/// Opens or creates the folder and replays its WAL.
+/// Opens or creates the folder and replays its WAL. Where events of a dataset together damage memory, once more, taking them
+/// one by one.
 ///
 /// # Errors
 /// When the folder cannot be used, belongs to a newer version or another process, or a table is damaged.
-pub(crate) fn open(config: Config, clock: Arc<dyn Clock>, disk: Arc<dyn Disk>) -> Result<Opened, Error> {
+pub(crate) fn open(config: &Config, clock: &Arc<dyn Clock>, disk: &Arc<dyn Disk>) -> Result<Opened, Error> {
+    let mut isolated = BTreeSet::new();
+    loop {
+        match open_isolating(config.clone(), Arc::clone(clock), Arc::clone(disk), &isolated) {
+            Err(Error::Torn { dataset }) if isolated.insert(dataset.clone()) => {
+                tracing::error!(%dataset, "replaying panicked: its events are taken one by one");
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn open_isolating(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    disk: Arc<dyn Disk>,
+    isolated: &BTreeSet<DatasetName>,
+) -> Result<Opened, Error> {
     let problems = config.problems();
     if !problems.is_empty() {
         return Err(Error::Config { problems: problems.join("; ") });
@@ -75,7 +93,7 @@ pub(crate) fn open(config: Config, clock: Arc<dyn Clock>, disk: Arc<dyn Disk>) -
     litter::remove(&*disk, datasets.iter().map(|dataset| dataset.log.lock()), &accounts_table);
     let parts = SharedParts { config, clock, disk, incarnation, accounts, accounts_table, lock };
     let shared = Arc::new(Shared::new(parts, datasets));
-    replay::replay(shared)
+    replay::replay(shared, isolated)
 }
 
 /// Makes sure the folder exists, can be written, and is ours.

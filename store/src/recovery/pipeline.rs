@@ -3,6 +3,7 @@
 
 use std::sync::{
     Arc,
+    atomic::Ordering::Relaxed,
     mpsc::{Receiver, SyncSender, sync_channel},
 };
 
@@ -29,7 +30,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Ready {
     pub(super) job: Job,
-    /// All events of the record, or fewer: then `raw` has them, to be taken one by one.
+    /// All events of the record, or none: then `raw` has them, to be taken one by one.
     pub(super) rows: Rows,
     pub(super) raw: Vec<u8>,
 }
@@ -115,7 +116,8 @@ impl Decoder {
 fn decode_job(mut job: Job) -> Ready {
     let payload = std::mem::take(&mut job.record.payload);
     let raw = payload.decompress().map(std::borrow::Cow::into_owned).unwrap_or(payload.bytes);
-    let events = split_events(&raw).filter(|events| events.len() == job.record.stored as usize);
+    let isolated = job.dataset.isolated.load(Relaxed);
+    let events = split_events(&raw).filter(|_| !isolated).filter(|events| events.len() == job.record.stored as usize);
     let rows = events.map(|events| decode_again(&job.dataset, &job.record, &events)).unwrap_or_default();
     if rows.len() == job.record.stored as usize {
         return Ready { job, rows, raw: Vec::new() };

@@ -1,7 +1,7 @@
 //! The WAL on top of the tables: every record after a table's txn goes into memory again, exactly as it did the first time.
 
 use std::{
-    path::PathBuf,
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
@@ -17,11 +17,11 @@ use crate::{
     dataset::Dataset,
     decode::Rows,
     dedup::{IdWindow, KeyWindow},
-    disk::{create_dirs, replace_file},
     error::describe,
     flush,
     memtable::Stamp,
     metrics::Metrics,
+    quarantine::{self, PANICKED, Quarantined},
     shared::Shared,
     wal::{
         CarriedKey, FrameKind, HEADER_BYTES, KeyEntry, Record, Seal, SegmentContent, SegmentId, compress::decompress,
@@ -30,39 +30,14 @@ use crate::{
     writer::{Tail, WriterStart},
 };
 
-/// Bytes found damaged, and events that could not be decoded again.
-const QUARANTINE_FOLDER: &str = "quarantine";
 /// A block of records is never larger than this when decompressed (they are closed at 1 MiB plus one record).
 const BLOCK_BYTES_MAX: usize = 1 << 28;
-
-/// An event the WAL holds, but which the decoder does not take any more.
-#[derive(Debug, Clone)]
-pub(crate) struct Quarantined {
-    pub(crate) dataset: DatasetName,
-    pub(crate) place: String,
-    pub(crate) received_at: Timestamp,
-    pub(crate) text: String,
-    pub(crate) reason: String,
-}
-
-impl Quarantined {
-    /// The row of `system.quarantine`.
-    pub(crate) fn event(&self) -> serde_json::Value {
-        serde_json::json!({
-            "id": self.place,
-            "dataset": self.dataset.as_str(),
-            "received_at_first": self.received_at.to_rfc3339(),
-            "reason": self.reason,
-            "text": self.text,
-        })
-    }
-}
 
 /// Replays the WAL and tells the writer where to go on.
 ///
 /// # Errors
 /// When the WAL cannot be read or belongs to a newer version.
-pub(super) fn replay(shared: Arc<Shared>) -> Result<Opened, Error> {
+pub(super) fn replay(shared: Arc<Shared>, isolated: &BTreeSet<DatasetName>) -> Result<Opened, Error> {
     let config = &shared.config;
     let mut ids = IdWindow::new(config.dedup_window_s, config.dedup_ids_max);
     super::ids::load(&shared, &mut ids)?;
@@ -71,6 +46,7 @@ pub(super) fn replay(shared: Arc<Shared>) -> Result<Opened, Error> {
     let (pipeline, decoder) = pipeline::new();
     let mut replay = Replay {
         shared: &shared,
+        isolated,
         now: shared.clock.now(),
         ids,
         keys,
@@ -91,7 +67,6 @@ pub(super) fn replay(shared: Arc<Shared>) -> Result<Opened, Error> {
     Metrics::set(&metrics.wal_damaged, found.damaged);
     Metrics::set(&metrics.wal_lost_events, found.lost);
     Metrics::set(&metrics.replayed_events, found.replayed);
-    Metrics::set(&metrics.quarantined_events, found.quarantined.len() as u64);
     let start = WriterStart { next_segment: end.next, previous: end.newest, next_lsn, ids, keys, tail };
     shared.note_memory(shared.all_datasets().into_iter());
     Ok(Opened { shared, start, sights: found.sights, quarantined: found.quarantined })
@@ -116,6 +91,7 @@ struct Found {
 
 struct Replay<'a> {
     shared: &'a Shared,
+    isolated: &'a BTreeSet<DatasetName>,
     /// When the replay began.
     now: Timestamp,
     ids: IdWindow,
@@ -144,6 +120,10 @@ impl Replay<'_> {
         self.finish_waiting()?;
         self.replay_tail(end.newest.id)?;
         self.finish_waiting()?;
+        // What would panic in the first reader's hands shall do so here.
+        for dataset in self.shared.all_datasets() {
+            self.freeze(&dataset)?;
+        }
         Ok(end)
     }
 
@@ -281,6 +261,7 @@ impl Replay<'_> {
         if last_seq <= dataset.flushed_seq() {
             return Ok(());
         }
+        dataset.isolated.store(self.isolated.contains(&dataset.name), Relaxed);
         let ready = self.pipeline.push(Job { dataset, record, last_seq });
         self.insert_all(ready)
     }
@@ -306,7 +287,7 @@ impl Replay<'_> {
         }
         dataset.next_seq.store(last_seq + 1, Relaxed);
         if rows.len() == record.stored as usize {
-            self.insert_rows(dataset, record, rows, 0);
+            self.insert_rows(dataset, record, rows)?;
         } else {
             self.insert_one_by_one(dataset, record, raw)?;
         }
@@ -322,31 +303,61 @@ impl Replay<'_> {
         };
         for (index, event) in (0_u32..).zip(events) {
             let rows = decode_again(dataset, record, &[event]);
-            if rows.len() == 1 {
-                self.insert_rows(dataset, record, &rows, index);
+            if rows.len() != 1 {
+                let reject = rows.rejects().first();
+                let reason = reject.map_or_else(|| "the decoder failed".to_owned(), |reject| reject.message.clone());
+                self.quarantine_event(dataset, record, event, index, reason)?;
+            } else if dataset.insert_alone(&rows, &self.stamp(dataset, record, index)) {
+                self.remember_ids(dataset, record, &rows);
+                self.found.replayed += 1;
             } else {
-                self.quarantine_event(dataset, record, event, index, &rows)?;
+                self.quarantine_event(dataset, record, event, index, PANICKED.to_owned())?;
             }
         }
         Ok(())
     }
 
-    fn insert_rows(&mut self, dataset: &Arc<Dataset>, record: &Record, rows: &Rows, offset: u32) {
-        let stored = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let stamp = Stamp {
+    fn insert_rows(&mut self, dataset: &Arc<Dataset>, record: &Record, rows: &Rows) -> Result<(), Error> {
+        let stamp = self.stamp(dataset, record, 0);
+        let mut failed = Vec::new();
+        let mut set_aside = |row| {
+            failed.push(row);
+            Ok(())
+        };
+        let insert = || dataset.insert(rows, None, stamp, record.stored, &mut set_aside);
+        let sights = std::panic::catch_unwind(std::panic::AssertUnwindSafe(insert))
+            .map_err(|_| Error::Torn { dataset: dataset.name.clone() })??;
+        self.remember_ids(dataset, record, rows);
+        self.found.replayed += (rows.len() - failed.len()) as u64;
+        self.found.sights.extend(sights);
+        for row in failed {
+            let index = u32::try_from(row).unwrap_or(u32::MAX);
+            self.quarantine_event(dataset, record, rows.raw(row), index, PANICKED.to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// What the events of a record get from event `index` on.
+    fn stamp(&self, dataset: &Dataset, record: &Record, index: u32) -> Stamp {
+        Stamp {
             dataset: dataset.name.clone(),
-            first_seq: record.first_seq + u64::from(offset),
-            ulid_base: record.ulid_base + u128::from(offset),
+            first_seq: record.first_seq + u64::from(index),
+            ulid_base: record.ulid_base + u128::from(index),
             received_at: record.received_at,
             incarnation: Arc::clone(&self.shared.incarnation),
             silent: record.import,
-        };
+        }
+    }
+
+    fn remember_ids(&mut self, dataset: &Dataset, record: &Record, rows: &Rows) {
         let seen_at = record.received_at.min(self.now);
         for id in (0..rows.len()).filter_map(|row| rows.id(row)) {
             self.ids.insert(self.shared.ids.hash(dataset.name.as_str(), id), seen_at);
         }
-        self.found.sights.extend(dataset.insert(rows, None, stamp, stored));
-        self.found.replayed += u64::from(stored);
+    }
+
+    fn freeze(&self, dataset: &Dataset) -> Result<(), Error> {
+        if dataset.freeze() { Ok(()) } else { Err(Error::Torn { dataset: dataset.name.clone() }) }
     }
 
     /// Keeps memory bounded however long the WAL is. Otherwise the flusher does it later: the sooner readers are served.
@@ -356,6 +367,7 @@ impl Replay<'_> {
         if self.in_tail || !self.shared.memory_is_tight() || !self.shared.is_full(&dataset.hot()) {
             return Ok(());
         }
+        self.freeze(dataset)?;
         match flush::flush(self.shared, dataset) {
             Err(error) if self.shared.memory_is_full() => Err(error),
             Err(error) => {
@@ -370,7 +382,7 @@ impl Replay<'_> {
         self.found.damaged += 1;
         let name = format!("{:016x}-{start}.bin", segment.0);
         tracing::error!(segment = %segment.file_name(), start, bytes = bytes.len(), "the WAL is damaged: see wal/quarantine/{name}");
-        self.keep_aside(&name, bytes)
+        quarantine::keep(self.shared, &name, bytes)
     }
 
     fn quarantine_event(
@@ -379,37 +391,16 @@ impl Replay<'_> {
         record: &Record,
         event: &[u8],
         index: u32,
-        rows: &Rows,
+        reason: String,
     ) -> Result<(), Error> {
         let seq = record.first_seq + u64::from(index);
-        let place = format!("{}/{}/{seq}", self.shared.incarnation, dataset.name);
-        let reason =
-            rows.rejects().first().map_or_else(|| "the decoder failed".to_owned(), |reject| reject.message.clone());
         let text = String::from_utf8_lossy(event).into_owned();
-        tracing::error!(
-            place,
-            reason,
-            "an event of the WAL cannot be decoded any more: kept in wal/quarantine and system.quarantine"
-        );
-        let line = serde_json::json!({"dataset": dataset.name.as_str(), "seq": seq, "received_at": record.received_at.to_rfc3339(), "reason": reason, "text": text});
-        self.keep_aside(&format!("{}-{seq}.json", dataset.name), line.to_string().as_bytes())?;
-        dataset.state.lock().applied_seq = seq;
-        self.found.quarantined.push(Quarantined {
-            dataset: dataset.name.clone(),
-            place,
-            received_at: record.received_at,
-            text,
-            reason,
-        });
+        let received_at = record.received_at;
+        let quarantined = Quarantined { dataset: dataset.name.clone(), seq, received_at, reason, text };
+        quarantined.keep(self.shared)?;
+        dataset.skip(seq);
+        self.found.quarantined.push(quarantined);
         Ok(())
-    }
-
-    fn keep_aside(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let wal = self.shared.wal_folder();
-        let path: PathBuf = wal.join(QUARANTINE_FOLDER).join(name);
-        create_dirs(&*self.shared.disk, &wal, &wal.join(QUARANTINE_FOLDER))
-            .and_then(|()| replace_file(&*self.shared.disk, &path, bytes))
-            .map_err(|source| Error::folder("write", &path, source))
     }
 }
 
