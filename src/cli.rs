@@ -22,13 +22,19 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the server: ingest, SQL, alerter and console in one process.
-    Serve(ConfigOptions),
+    Serve(ServeOptions),
     /// Watch it work: the server beside a booking site, with an incident to find.
     Demo(crate::demo::Options),
     /// Ask a running server one SQL question and print the answer.
     Sql(SqlOptions),
     /// Load history into a running server: raw events, or the past of a metric.
     Import(ImportOptions),
+    /// Check every byte of a data folder or backup that no server has open; exit code 3 when there are problems.
+    Verify(VerifyOptions),
+    /// Copy a data folder at one instant, while its server runs or when it is stopped.
+    Backup(BackupOptions),
+    /// Make a new data folder from a backup.
+    Restore(RestoreOptions),
     /// Create, list and revoke API keys of a data folder.
     Keys(KeysOptions),
     /// Check the configuration and the metric files, and report every problem at once.
@@ -49,6 +55,46 @@ pub(crate) struct ConfigOptions {
     /// Configuration file (TOML); see yellowline.toml in the repository.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+    /// Answer queries and write nothing: events and changes get 503, nobody is paged. Also shows a backup.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+    /// Mend what can be mended; what is taken out goes to `quarantine/` in the data folder, nothing is deleted.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupOptions {
+    /// Folder to write, absent or empty; on the server's machine.
+    pub(crate) target: PathBuf,
+    /// Data folder of a stopped server; without it the running server makes the backup.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["server", "key"])]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreOptions {
+    /// The backup.
+    pub(crate) source: PathBuf,
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
 }
 
 /// How to reach a running server.

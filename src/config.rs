@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::cli::ConfigOptions;
+use crate::cli::{ConfigOptions, ServeOptions};
 
 /// Everything that can be set; one section per stage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,6 +74,15 @@ impl ConfigOptions {
             config.listen = listen;
         }
         config.settle();
+        Ok(config)
+    }
+}
+
+impl ServeOptions {
+    /// The effective settings.
+    pub(crate) fn config(&self) -> anyhow::Result<Config> {
+        let mut config = self.config.config()?;
+        config.store.read_only |= self.read_only;
         Ok(config)
     }
 }

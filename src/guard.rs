@@ -12,6 +12,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures::StreamExt;
 use serde_json::json;
 use store::Clock;
 
@@ -26,13 +27,23 @@ pub(crate) struct Guard {
     pub(crate) clock: Arc<dyn Clock>,
     /// Off loopback a key is always required.
     pub(crate) listen: SocketAddr,
+    /// What would change anything is refused.
+    pub(crate) read_only: bool,
 }
+
+/// Body bytes read and dropped before a refusal, so that the client sees the answer instead of a broken connection.
+const DRAIN_BYTES: usize = 64 << 20;
+/// Seconds after which a client of a read-only node may ask again: another node may have taken its place.
+const READ_ONLY_RETRY_S: u32 = 30;
 
 /// The layer: gives each request an id, judges it, and puts the id on the answer.
 pub(crate) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let id = request_id(guard.clock.as_ref());
     request.headers_mut().insert("x-request-id", id.clone());
     let mut response = match guard.judge(request.method(), request.uri(), request.headers()) {
+        Ok(()) if guard.read_only && changes(request.method(), request.uri().path()) => {
+            refuse_change(request, &id).await
+        }
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(&id),
     };
@@ -41,12 +52,35 @@ pub(crate) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     response
 }
 
-/// A request that may not come in.
+/// A read-only node's answer to events, changes, acknowledgements and the like.
+async fn refuse_change(request: Request, id: &HeaderValue) -> Response {
+    let mut body = request.into_body().into_data_stream();
+    let mut read = 0;
+    while let Some(Ok(piece)) = body.next().await {
+        read += piece.len();
+        if read > DRAIN_BYTES {
+            break;
+        }
+    }
+    let message =
+        "this node is read-only (store.read_only): send it to the node that writes, or try again later".into();
+    let refusal = Refusal { status: StatusCode::SERVICE_UNAVAILABLE, code: "read_only", message };
+    let mut response = refusal.into_response(id);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(READ_ONLY_RETRY_S));
+    response
+}
+
+/// True for requests that would write something: events, changes, and what people do to alerts.
+fn changes(method: &Method, path: &str) -> bool {
+    matches!(scope_of(method, path), Some(Scope::Ingest | Scope::Changes | Scope::Alerts))
+}
+
+/// An answer that is no success, in the shape all routes share.
 #[derive(Debug, PartialEq, Eq)]
-struct Refusal {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
 }
 
 impl Guard {
@@ -143,7 +177,7 @@ fn request_id(clock: &dyn Clock) -> HeaderValue {
 }
 
 impl Refusal {
-    fn into_response(self, id: &HeaderValue) -> Response {
+    pub(crate) fn into_response(self, id: &HeaderValue) -> Response {
         let error = json!({"code": self.code, "message": self.message, "request_id": id.to_str().unwrap_or_default()});
         (self.status, Json(json!({"error": error}))).into_response()
     }
@@ -179,8 +213,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Noon);
         let keys = Keys::open(folder.path(), clock.clone()).unwrap();
-        let guard =
-            Guard { keys, hosts: HashSet::from(["yellow.example".to_owned()]), clock, listen: listen.parse().unwrap() };
+        let guard = Guard {
+            keys,
+            hosts: HashSet::from(["yellow.example".to_owned()]),
+            clock,
+            listen: listen.parse().unwrap(),
+            read_only: false,
+        };
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(header::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());

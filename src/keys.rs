@@ -20,6 +20,9 @@ use crate::{
     config::say,
 };
 
+/// Name of the file in the data folder.
+pub(crate) const KEYS_FILE: &str = "keys.json";
+
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -76,7 +79,7 @@ pub(crate) enum Verdict {
 impl Keys {
     /// Reads the keys of a data folder; a missing file means none.
     pub(crate) fn open(data: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let path = data.join("keys.json");
+        let path = data.join(KEYS_FILE);
         let state = State { keys: read(&path)?, modified: modified(&path), looked_at_s: clock.now().seconds() };
         Ok(Self { path, clock, state: Mutex::new(state) })
     }
@@ -132,11 +135,22 @@ impl Keys {
     }
 }
 
+/// What is wrong with the key file of a data folder; `None` when it is good, or there is none.
+pub(crate) fn problem(data: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let path = data.join(KEYS_FILE);
+    if let Err(error) = read(&path) {
+        return Some(format!("{error:#}: no key is accepted; make new ones with `yellowline keys create`"));
+    }
+    let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then(|| format!("others may read it (mode {mode:o}): chmod 600"))
+}
+
 /// `yellowline keys …`.
 pub(crate) fn run(options: &KeysOptions, clock: &dyn Clock) -> anyhow::Result<()> {
     match &options.action {
         KeysAction::Create { name, scopes, config } => {
-            let path = config.config()?.data.join("keys.json");
+            let path = config.config()?.data.join(KEYS_FILE);
             let mut keys = read(&path)?;
             let (text, key) = make(name, scopes.clone(), clock);
             keys.push(key);
@@ -144,7 +158,7 @@ pub(crate) fn run(options: &KeysOptions, clock: &dyn Clock) -> anyhow::Result<()
             say(&text)
         }
         KeysAction::List { config } => {
-            let keys = read(&config.config()?.data.join("keys.json"))?;
+            let keys = read(&config.config()?.data.join(KEYS_FILE))?;
             if keys.is_empty() {
                 return say("no keys: on loopback everything is open; off loopback the first start makes an admin key");
             }
@@ -154,7 +168,7 @@ pub(crate) fn run(options: &KeysOptions, clock: &dyn Clock) -> anyhow::Result<()
             })
         }
         KeysAction::Revoke { id, config } => {
-            let path = config.config()?.data.join("keys.json");
+            let path = config.config()?.data.join(KEYS_FILE);
             let mut keys = read(&path)?;
             let before = keys.len();
             keys.retain(|key| key.id != *id);
@@ -236,7 +250,7 @@ mod tests {
         assert_eq!(keys.judge(Some(&admin), Scope::Alerts), Verdict::Allowed);
         assert_eq!(keys.judge(Some("yl_0"), Scope::Query), Verdict::Unknown);
 
-        let path = folder.path().join("keys.json");
+        let path = folder.path().join(KEYS_FILE);
         let stored = fs::read_to_string(&path).unwrap();
         assert!(!stored.contains(&admin), "the key itself is never stored");
         let (ci, key) = make("ci", vec![Scope::Changes], clock.as_ref());

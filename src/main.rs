@@ -1,5 +1,6 @@
 //! `yellowline`: one binary that takes events, answers SQL, watches rates and serves the console.
 
+mod backup;
 mod cli;
 mod client;
 mod config;
@@ -11,6 +12,7 @@ mod listen;
 mod serve;
 mod status;
 mod telemetry;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -41,14 +43,21 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(options).await,
         Command::Sql(options) => client::sql(&options).await,
         Command::Import(options) => import::run(&options).await,
+        Command::Verify(options) => verify::run(options).await,
+        Command::Backup(options) => backup::run(&options).await,
+        Command::Restore(options) => backup::restore(options).await,
         Command::Keys(options) => keys::run(&options, &serve::WallClock::new()),
         Command::CheckConfig(options) => config::check(&options),
         Command::PrintConfig(options) => config::print(&options.config()?),
     }
 }
 
-/// Exit codes: 0 done · 1 failed · 2 the command line or the configuration is wrong.
+/// Exit codes: 0 done · 1 failed · 2 the command line or the configuration is wrong · 3 `verify` found problems that are left.
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("yellowline: {error:#}");
-    ExitCode::from(if error.is::<config::Invalid>() { 2 } else { 1 })
+    ExitCode::from(match error {
+        error if error.is::<config::Invalid>() => 2,
+        error if error.is::<verify::ProblemsLeft>() => 3,
+        _ => 1,
+    })
 }

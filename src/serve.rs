@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
 use crate::{
+    backup,
     config::{self, Config, say},
     guard::{self, Guard},
     keys::Keys,
@@ -59,6 +60,9 @@ pub(crate) struct Running {
 /// `yellowline serve`: runs until SIGINT or SIGTERM.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let running = start(config).await?;
+    if running.store.is_read_only() {
+        say("read-only: events and changes are refused, nobody is paged, nothing is written")?;
+    }
     say(&format!("listening on http://{}", running.addr))?;
     let mut terminate =
         tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("could not watch SIGTERM")?;
@@ -80,8 +84,9 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let public_url = config.public_url(addr);
 
     let store = Store::open(config.store.clone(), clock.clone()).await?;
+    let read_only = store.is_read_only();
     let keys = Keys::open(&config.data, clock.clone())?;
-    if !addr.ip().is_loopback() {
+    if !addr.ip().is_loopback() && !read_only {
         announce_admin_key(&keys)?;
     }
     let changes = ingest::Changes::open(&config.ingest, store.clone(), clock.clone())?;
@@ -94,17 +99,25 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let alerts = alerter::Alerter::new(alerter_config, engine.clone(), store.clone(), clock.clone())?;
 
     let status = Arc::new(Status::new(store.clone(), intake.clone(), engine.clone(), alerts.clone(), clock.clone()));
-    let guard = Guard { keys, hosts: own_hosts(&config.hosts, &public_url), clock, listen: addr };
+    let guard =
+        Guard { keys, hosts: own_hosts(&config.hosts, &public_url), clock: clock.clone(), listen: addr, read_only };
     let routes = ingest::routes(intake)
         .merge(query::routes(engine))
         .merge(alerter::routes(alerts.clone()))
         .merge(status::routes(status))
+        .merge(backup::routes(store.clone()))
         .route("/api/{*path}", get(guard::no_such_route).fallback(guard::no_such_route))
         .fallback_service(dashboards::routes());
     let routes =
         routes.layer(CompressionLayer::new()).layer(middleware::from_fn_with_state(Arc::new(guard), guard::guard));
 
-    let alerter = tokio::spawn(alerts.run(shutdown.clone()));
+    let alerter = if read_only {
+        // Two nodes that watch the same metrics would page twice.
+        alerts.show(clock.now()).await;
+        tokio::spawn(async {})
+    } else {
+        tokio::spawn(alerts.run(shutdown.clone()))
+    };
     let listener = tokio::spawn(listen::listen(listener, routes, config.connections_max, shutdown.clone()));
     Ok(Running { addr, shutdown, alerter, listener, store })
 }

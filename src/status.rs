@@ -78,6 +78,7 @@ async fn show(State(status): State<Arc<Status>>) -> Json<Value> {
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": status.started_at.to_rfc3339(),
+        "read_only": status.store.is_read_only(),
         "uptime_s": (now.0 - status.started_at.0) / 1_000_000,
         "datasets": datasets.iter().filter(|dataset| !dataset.name.is_system()).map(|dataset| dataset.name.as_str()).collect::<Vec<_>>(),
         "events_per_second": status.intake.events_per_second(now),

@@ -255,6 +255,12 @@ impl Alerter {
         self.write_transitions(now).await;
     }
 
+    /// Shows the definitions and what is stored of them; evaluates, stores and sends nothing. For a node that is read-only.
+    pub async fn show(&self, now: Timestamp) {
+        let mut core = self.shared.core.lock().await;
+        self.read_definitions(&mut core, now).await;
+    }
+
     /// Shows new definitions before their history is counted, which can take a while.
     async fn read_definitions(&self, core: &mut Core, now: Timestamp) {
         if core.reread(now).await {

@@ -156,6 +156,7 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
         Error::Store(store::Error::IdempotencyKeyReused { .. }) => (StatusCode::CONFLICT, "idempotency_key_reused"),
         Error::Store(store::Error::Busy { .. }) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+        Error::Store(store::Error::ReadOnly) => (StatusCode::SERVICE_UNAVAILABLE, "read_only"),
         Error::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
     }
 }

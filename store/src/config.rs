@@ -13,6 +13,9 @@ pub struct Config {
     /// The data folder; created when absent, used by one process at a time.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// Show the folder and write nothing to it: queries are answered, events and changes refused with 503. Several such
+    /// processes may share a folder, none of them with one that writes.
+    pub read_only: bool,
     /// A dataset is written to Parquet once its unflushed events take this many bytes of memory.
     /// Higher: fewer, larger files; more memory.
     pub memtable_bytes_max: u64,
@@ -52,6 +55,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             folder: PathBuf::from("yellowline-data"),
+            read_only: false,
             memtable_bytes_max: 128 * MIB,
             memtable_rows_max: 131_072,
             flush_interval_s: 300,

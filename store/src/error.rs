@@ -43,6 +43,29 @@ pub enum Error {
         /// Ours.
         known: u64,
     },
+    /// The data folder is open for reading only.
+    #[error("this node is read-only (store.read_only): send events and changes to the node that writes")]
+    ReadOnly,
+    /// A folder that must be new has something in it.
+    #[error("{path} is not empty: name a folder that does not exist, or an empty one")]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A backup must not be written to: two nodes would give out the same numbers.
+    #[error(
+        "{path} is a backup: make a data folder of it with `yellowline restore`, or show it with `serve --read-only`"
+    )]
+    Backup {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Whoever asked for a backup or restore does not wait for it any more.
+    #[error("{path} was given up half-way and is incomplete: remove it")]
+    Interrupted {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file that must be readable is not what it should be.
     #[error("{path} is damaged: {reason}")]
     Damaged {
@@ -145,6 +168,7 @@ impl Error {
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Busy { retry_after_s, .. } => Some(*retry_after_s),
+            Self::ReadOnly => Some(30),
             Self::WriteWal { .. } | Self::Closed | Self::Thread { .. } => Some(5),
             _ => None,
         }

@@ -21,6 +21,7 @@ mod accounts;
 mod applier;
 #[cfg(test)]
 mod as_sent;
+pub mod backup;
 pub(crate) mod catalog;
 mod config;
 mod dataset;
@@ -45,6 +46,7 @@ mod shared;
 pub(crate) mod sight;
 mod snapshot;
 mod threads;
+pub mod verify;
 mod wal;
 mod writer;
 
@@ -103,6 +105,10 @@ impl Store {
         let opening = tokio::task::spawn_blocking(move || recovery::open(&config, &clock, &disk));
         let opened = opening.await.map_err(|_| Error::Thread { thread: "recovery" })??;
         let recovery::Opened { shared, start, sights, quarantined } = opened;
+        if shared.config.read_only {
+            // No thread, nothing to write: appends are refused, flushing is done.
+            return Ok(Self { threads: Arc::new(Threads::none(&shared)), shared, recovered_sights: Arc::default() });
+        }
         let threads = Arc::new(Threads::start(&shared, start)?);
         let store = Self { shared, threads, recovered_sights: sights.into() };
         store.report_quarantined(&quarantined).await?;
@@ -211,6 +217,9 @@ impl Store {
     /// # Errors
     /// What could not be written stays in memory and in the WAL, and is tried again.
     pub async fn flush(&self) -> Result<(), Error> {
+        if self.is_read_only() {
+            return Ok(());
+        }
         let answer = self.shared.flush.ask();
         let waiting = tokio::task::spawn_blocking(move || answer.recv());
         waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed))
@@ -233,7 +242,27 @@ impl Store {
     /// `system.quarantine`) the events over which inserting panics. True does not mean that a disk takes events.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.threads.all_run() && !self.shared.all_datasets().iter().any(|dataset| dataset.is_torn())
+        let torn = self.shared.all_datasets().iter().any(|dataset| dataset.is_torn());
+        (self.is_read_only() || self.threads.all_run()) && !torn
+    }
+
+    /// Whether the folder was opened for reading only.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.shared.config.read_only
+    }
+
+    /// Copies everything acknowledged so far to a new folder, while this node goes on (module [`backup`]). Blocks.
+    ///
+    /// # Errors
+    /// `NotEmpty`; `Interrupted` when `on_progress` breaks; when files cannot be read or written. The target is marked as
+    /// incomplete then.
+    pub fn backup(
+        &self,
+        target: &std::path::Path,
+        on_progress: backup::OnProgress<'_>,
+    ) -> Result<backup::Summary, Error> {
+        backup::of_running(&self.shared, target, on_progress)
     }
 
     /// Prometheus text lines of this stage (`yellowline_store_*`).

@@ -80,6 +80,10 @@ pub(crate) fn dataset() -> DatasetName {
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn keep(shared: &Shared, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    if shared.config.read_only {
+        // The next start that may write does it.
+        return Ok(());
+    }
     let wal = shared.wal_folder();
     let path: PathBuf = wal.join(FOLDER).join(name);
     create_dirs(&*shared.disk, &wal, &wal.join(FOLDER))

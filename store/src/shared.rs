@@ -16,7 +16,7 @@ use crate::{
     accounts::{Accounts, AccountsTable},
     dataset::{Dataset, Hot},
     dedup::IdHasher,
-    disk::{Disk, DiskLock},
+    disk::{Disk, DiskLock, HoldingDisk},
     flush::FlushSignal,
     metrics::Metrics,
     queue::{Queue, Refused},
@@ -36,7 +36,11 @@ const CLOCK_STEP_S: i64 = 60;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The disk of the folder; `removals` is the same, for holding them.
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) removals: Arc<HoldingDisk>,
+    /// The disk as it was given, for writing elsewhere.
+    pub(crate) outside: Arc<dyn Disk>,
     pub(crate) incarnation: Arc<str>,
     pub(crate) incarnation_bytes: [u8; 16],
     pub(crate) datasets: RwLock<HashMap<DatasetName, Arc<Dataset>>>,
@@ -64,6 +68,8 @@ pub(crate) struct SharedParts {
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) removals: Arc<HoldingDisk>,
+    pub(crate) outside: Arc<dyn Disk>,
     pub(crate) incarnation: uuid::Uuid,
     pub(crate) accounts: Accounts,
     pub(crate) accounts_table: AccountsTable,
@@ -72,13 +78,15 @@ pub(crate) struct SharedParts {
 
 impl Shared {
     pub(crate) fn new(parts: SharedParts, datasets: Vec<Dataset>) -> Self {
-        let SharedParts { config, clock, disk, incarnation, accounts, accounts_table, lock } = parts;
+        let SharedParts { config, clock, disk, removals, outside, incarnation, accounts, accounts_table, lock } = parts;
         let datasets = datasets.into_iter().map(|dataset| (dataset.name.clone(), Arc::new(dataset))).collect();
         Self {
             queue: Queue::new(config.queue_requests_max, config.queue_bytes_max),
             config,
             clock,
             disk,
+            removals,
+            outside,
             incarnation: incarnation.to_string().into(),
             incarnation_bytes: *incarnation.as_bytes(),
             datasets: RwLock::new(datasets),
@@ -147,6 +155,9 @@ impl Shared {
 
     /// Refuses when closing, or when memory or the WAL is full. Our own events are let through: alerts go out under pressure too.
     pub(crate) fn admit(&self, name: &DatasetName) -> Result<(), Error> {
+        if self.config.read_only {
+            return Err(Error::ReadOnly);
+        }
         if self.closing.load(Relaxed) {
             return Err(Error::Closed);
         }

@@ -24,6 +24,11 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
+    /// For a folder nothing is written to.
+    pub(crate) fn none(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), running: Mutex::new(Vec::new()) }
+    }
+
     pub(crate) fn start(shared: &Arc<Shared>, start: WriterStart) -> Result<Self, Error> {
         let threads = Self { shared: Arc::clone(shared), running: Mutex::new(Vec::new()) };
         let (groups, applied) = sync_channel(GROUPS_IN_FLIGHT);

@@ -337,7 +337,7 @@ impl Ulids {
 }
 
 /// Eight bytes from the operating system's generator.
-fn random_bytes() -> [u8; 8] {
+pub(crate) fn random_bytes() -> [u8; 8] {
     let mut bytes = [0; 8];
     // The last eight bytes of a version 4 uuid: 62 random bits and 2 fixed ones, which are the first two here.
     bytes.copy_from_slice(&uuid::Uuid::new_v4().as_bytes()[8..]);

@@ -17,25 +17,25 @@ use serde_json::{Value, json};
 
 use crate::server::{DEADLINE, Server};
 
-const CLIENTS: usize = 8;
+pub(crate) const CLIENTS: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two tries of a client, and two looks at the counters: leaves the processors to the server.
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
 
 /// One app: posts batches of events numbered without a gap, each until it is acknowledged, and never one twice by intent.
-struct Client<'a> {
-    number: u64,
-    seed: u64,
-    server: &'a Mutex<SocketAddr>,
+pub(crate) struct Client<'a> {
+    pub(crate) number: u64,
+    pub(crate) seed: u64,
+    pub(crate) server: &'a Mutex<SocketAddr>,
     /// Events acknowledged so far: exactly those numbered below it.
-    acknowledged: &'a AtomicU64,
+    pub(crate) acknowledged: &'a AtomicU64,
     /// Batches that had to be sent more than once.
-    resent: &'a AtomicU64,
-    stop: &'a AtomicBool,
+    pub(crate) resent: &'a AtomicU64,
+    pub(crate) stop: &'a AtomicBool,
 }
 
 impl Client<'_> {
-    fn run(&self) {
+    pub(crate) fn run(&self) {
         let mut random = Random::of(self.seed, 1, self.number);
         let mut next = 0;
         while !self.stop.load(Ordering::Relaxed) {
@@ -171,7 +171,7 @@ fn acknowledged_events_survive_kill_9_exactly_once() {
     assert!(resent > 0, "no kill hit a request under way: the test shows nothing");
 }
 
-struct StopOnDrop<'a>(&'a AtomicBool);
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
@@ -179,19 +179,19 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-fn total(acknowledged: &[AtomicU64]) -> u64 {
+pub(crate) fn total(acknowledged: &[AtomicU64]) -> u64 {
     acknowledged.iter().map(|count| count.load(Ordering::SeqCst)).sum()
 }
 
 /// Everything acknowledged is there, once, and nothing else.
-fn check_all(acknowledged: &[AtomicU64], address: SocketAddr, when: &str) {
+pub(crate) fn check_all(acknowledged: &[AtomicU64], address: SocketAddr, when: &str) {
     for (client, (acknowledged, found)) in acknowledged.iter().zip(stored(address)).enumerate() {
         let count = acknowledged.load(Ordering::SeqCst);
         assert_eq!(found, (count, count, count), "client {client} {when}: rows, distinct numbers, highest + 1");
     }
 }
 
-fn address_of(server: Option<&Server>) -> SocketAddr {
+pub(crate) fn address_of(server: Option<&Server>) -> SocketAddr {
     server.unwrap().url.strip_prefix("http://").unwrap().parse().unwrap()
 }
 

@@ -10,3 +10,5 @@ mod pipeline;
 mod safety;
 mod server;
 mod tidy;
+mod upgrade;
+mod upkeep;

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use crate::{DatasetName, IngestCount, Timestamp, applier::Counted, wal::Record};
-pub(crate) use table::AccountsTable;
+pub(crate) use table::{AccountsTable, FOLDER};
 
 /// Minutes of a day.
 const MINUTES_PER_DAY: i64 = 1440;
@@ -53,7 +53,7 @@ impl Counts {
         }
     }
 
-    fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.stored + self.duplicates + self.rejected.values().sum::<u64>()
     }
 }

@@ -19,12 +19,14 @@ use parquet::{
 use super::{Accounts, Counts, MINUTES_PER_DAY, Pending, Place};
 use crate::{
     DatasetName, Error, Timestamp,
-    delta::{Action, Add, DAY_COLUMN, Format, Log, Metadata, Protocol, Remove, Txn, data_file, format_day},
+    delta::{
+        Action, Add, DAY_COLUMN, Format, Log, Metadata, Protocol, Remove, Txn, checksum_tag, data_file, format_day,
+    },
     disk::{Disk, create_dirs, discard, write_file},
 };
 
 /// Folder of the table.
-const FOLDER: &str = "accounts";
+pub(crate) const FOLDER: &str = "accounts";
 /// Small files of one day are merged beyond this number.
 const FILES_PER_DAY_MAX: usize = 64;
 /// Merged files stay on disk this long for readers of an older version.
@@ -140,6 +142,14 @@ impl AccountsTable {
         Ok(())
     }
 
+    /// Adds up one file's rows; how many of them do not add up themselves.
+    ///
+    /// # Errors
+    /// When it is no file of counts.
+    pub(crate) fn decode_checked(bytes: Bytes, into: &mut BTreeMap<Place, Counts>) -> parquet::errors::Result<usize> {
+        decode(bytes, into)
+    }
+
     fn files_of(&self, day: i64) -> Vec<Arc<Add>> {
         let files = self.log.state().files.values();
         files.filter(|(_, add)| i64::from(data_file(add).day) == day).map(|(_, add)| Arc::clone(add)).collect()
@@ -162,7 +172,7 @@ impl AccountsTable {
             modification_time: now.0 / 1000,
             data_change: true,
             stats: Some(format!("{{\"numRecords\":{}}}", counts.len())),
-            tags: None,
+            tags: Some(BTreeMap::from([checksum_tag(crc32c::crc32c(&encoded))])),
         })
     }
 
@@ -256,7 +266,9 @@ fn encode(counts: &BTreeMap<Place, Counts>) -> parquet::errors::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-fn decode(bytes: Bytes, into: &mut BTreeMap<Place, Counts>) -> parquet::errors::Result<()> {
+/// How many rows do not add up: received is not stored + duplicates + rejected.
+fn decode(bytes: Bytes, into: &mut BTreeMap<Place, Counts>) -> parquet::errors::Result<usize> {
+    let mut wrong = 0;
     for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
         let batch = batch?;
         let column = |name: &str| {
@@ -266,6 +278,7 @@ fn decode(bytes: Bytes, into: &mut BTreeMap<Place, Counts>) -> parquet::errors::
         };
         let names = column("dataset")?.as_string::<i32>();
         let minutes = column("minute")?.as_primitive::<TimestampMicrosecondType>();
+        let received = column("received")?.as_primitive::<Int64Type>();
         let stored = column("stored")?.as_primitive::<Int64Type>();
         let duplicates = column("duplicates")?.as_primitive::<Int64Type>();
         let rejected = column("rejected")?.as_string::<i32>();
@@ -278,10 +291,11 @@ fn decode(bytes: Bytes, into: &mut BTreeMap<Place, Counts>) -> parquet::errors::
                 rejected: reasons_of(rejected.value(row)),
                 refused: reasons_of(refused.value(row)),
             };
+            wrong += usize::from(u64::try_from(received.value(row)) != Ok(counts.received()));
             into.entry((name, Timestamp(minutes.value(row)).minutes())).or_default().add(&counts);
         }
     }
-    Ok(())
+    Ok(wrong)
 }
 
 fn reasons_of(text: &str) -> BTreeMap<String, u64> {
@@ -302,7 +316,7 @@ mod tests {
         };
         let all = BTreeMap::from([((DatasetName::from_user("shop").unwrap(), 29_394_120), counts)]);
         let mut read = BTreeMap::new();
-        decode(Bytes::from(encode(&all).unwrap()), &mut read).unwrap();
+        assert_eq!(decode(Bytes::from(encode(&all).unwrap()), &mut read).unwrap(), 0);
         assert_eq!(read, all);
     }
 }

@@ -9,6 +9,18 @@ use crate::{DataFile, Timestamp};
 
 /// The only partition column: the UTC day of `time`.
 pub(crate) const DAY_COLUMN: &str = "_day";
+/// Tag of an `add`: CRC32C of the whole file, 8 hexadecimal digits. Parquet's own pages carry no checksums.
+const CHECKSUM_TAG: &str = "yellowline.crc32c";
+
+/// The tag that holds the checksum of a file.
+pub(crate) fn checksum_tag(crc32c: u32) -> (String, String) {
+    (CHECKSUM_TAG.to_owned(), format!("{crc32c:08x}"))
+}
+
+/// The checksum a file had when it was written; `None` for files of versions that noted none.
+pub(crate) fn checksum_of(add: &Add) -> Option<u32> {
+    u32::from_str_radix(add.tags.as_ref()?.get(CHECKSUM_TAG)?, 16).ok()
+}
 
 impl Log {
     /// All live files, oldest commit first.

@@ -16,7 +16,11 @@
 //!
 //! `txn`: for datasets appId = incarnation (uuid text), version = the last `seq` in the files: the exact cut between WAL and
 //! files. For the table of counts: appId = incarnation, version = the last lsn counted.
-//! `add.stats` has numRecords and the range of few columns; `add.tags` holds `yellowline.*` values the catalog keeps per file.
+//! Rows that are gone on purpose are counted: txn appId = `yellowline.removed_rows`, version = how many rows of the table
+//! retention and deletes have taken so far; `yellowline.lost_rows` is the same for rows a repair gave up. So at any commit
+//! rows of live files + removed + lost = sum of the incarnations' versions.
+//! `add.stats` has numRecords and the range of few columns; `add.tags` holds `yellowline.*` values the catalog keeps per file,
+//! and the file's CRC32C.
 //!
 //! # A commit
 //! temporary file, fdatasync, hard link to its final name (fails if there is one), fsync of the folder: 0.4 to 0.6 ms whatever
@@ -26,6 +30,7 @@
 mod action;
 mod checkpoint;
 mod files;
+pub(crate) mod inspect;
 mod read;
 
 use std::{
@@ -36,13 +41,17 @@ use std::{
 };
 
 pub(crate) use action::{Action, Add, Format, Metadata, Protocol, Remove, Txn};
-pub(crate) use files::{DAY_COLUMN, data_file, format_day, received_max};
+pub(crate) use files::{DAY_COLUMN, checksum_of, checksum_tag, data_file, format_day, received_max};
 
 use crate::{
     Timestamp,
     disk::{Disk, create_dirs, discard, write_file},
 };
 
+/// appId of the txn that counts rows taken by retention and deletes.
+pub(crate) const REMOVED_ROWS: &str = "yellowline.removed_rows";
+/// appId of the txn that counts rows a repair gave up.
+pub(crate) const LOST_ROWS: &str = "yellowline.lost_rows";
 /// Name of the log's folder in a table.
 pub(crate) const LOG_FOLDER: &str = "_delta_log";
 
@@ -266,6 +275,12 @@ fn file_name(version: u64) -> String {
 fn version_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".json")?;
     (digits.len() == 20).then(|| digits.parse().ok())?
+}
+
+/// The version in the name of a commit or a checkpoint, and whether it is a checkpoint.
+pub(crate) fn version_in_name(name: &str) -> Option<(u64, bool)> {
+    let commit = version_of(name).map(|version| (version, false));
+    commit.or_else(|| checkpoint::version_of(name).map(|version| (version, true)))
 }
 
 fn commit_bytes(actions: &[Action], operation: &str, now: Timestamp) -> Vec<u8> {

@@ -89,10 +89,13 @@ impl Log {
         let path = folder.join(file_name(version));
         tracing::error!(path = %path.display(), reason, "the newest Delta commit is incomplete: set aside, its events are replayed from the WAL");
         let aside = folder.join(format!("{}.cut", file_name(version)));
-        let moved = self.disk.rename(&path, &aside).and_then(|()| self.disk.sync_dir(folder));
-        moved.map_err(|source| DeltaError::Write { path, source })?;
         self.set_aside = true;
-        Ok(())
+        let moved = self.disk.rename(&path, &aside).and_then(|()| self.disk.sync_dir(folder));
+        match moved {
+            // Whoever only reads goes on without it.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+            moved => moved.map_err(|source| DeltaError::Write { path, source }),
+        }
     }
 
     fn check_protocol(&self) -> Result<(), DeltaError> {
@@ -136,7 +139,7 @@ fn list(disk: &dyn Disk, folder: &Path) -> io::Result<Listing> {
 }
 
 /// The actions of a commit; the reason when it is not whole. Every commit of ours ends with a line feed.
-fn parse(bytes: &[u8]) -> Result<Vec<Action>, String> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Action>, String> {
     if bytes.last() != Some(&b'\n') {
         return Err("it does not end with a line feed".to_owned());
     }

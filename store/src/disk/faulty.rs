@@ -446,4 +446,9 @@ impl Disk for FaultyDisk {
         }
         Ok(Box::new(HeldLock { disk: self.clone(), path: path.to_path_buf() }))
     }
+
+    /// One process at a time, readers included: nothing simulated here needs more.
+    fn lock_shared(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        self.lock(path).map(Some)
+    }
 }

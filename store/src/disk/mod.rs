@@ -1,7 +1,7 @@
 //! The seam between the store and the disk: everything below the data folder is written through a [`Disk`].
 //!
 //! Two implementations: [`RealDisk`], and [`FaultyDisk`], which lives in memory, fails, tears or loses the
-//! n-th operation and can cut the power.
+//! n-th operation and can cut the power. [`ReadOnlyDisk`] shows either without letting anything be written.
 //!
 //! What a [`Disk`] promises is what a file system promises, no more:
 //! - bytes of a file are durable after [`DiskFile::sync`] returned without error;
@@ -10,12 +10,16 @@
 //!   (<https://wiki.postgresql.org/wiki/Fsync_Errors>): whoever sees one abandons the file.
 
 mod faulty;
+mod hold;
+mod read_only;
 mod real;
 
 use std::{fmt, io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 pub use faulty::{Fault, FaultyDisk, Operation, Plan};
+pub(crate) use hold::HoldingDisk;
+pub use read_only::ReadOnlyDisk;
 pub use real::RealDisk;
 
 /// A file being written, from its start to its end; there is no seek and no overwriting.
@@ -78,6 +82,13 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the operating system reports.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// [`Disk::create`] of a file that only its owner may read.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn create_private(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.create(path)
+    }
     /// Opens a file for reading.
     ///
     /// # Errors
@@ -108,6 +119,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the operating system reports.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>>;
+    /// Keeps whoever wants [`Disk::lock`] out, and lets other readers in; a lock file that is not there is not made, and holds
+    /// nobody. `WouldBlock` when the file is locked.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn lock_shared(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
 
     /// The whole content of a file.
     ///

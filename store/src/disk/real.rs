@@ -58,6 +58,11 @@ struct RealLock {
 
 impl DiskLock for RealLock {}
 
+fn create(path: &Path, mode: u32) -> io::Result<Box<dyn DiskFile>> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    Ok(Box::new(RealFile(file)))
+}
+
 impl Disk for RealDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         std::fs::create_dir(path)
@@ -84,8 +89,11 @@ impl Disk for RealDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         // Events may hold personal data: other users of the machine read them through us, not through the disk.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?;
-        Ok(Box::new(RealFile(file)))
+        create(path, 0o640)
+    }
+
+    fn create_private(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        create(path, 0o600)
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskRead>> {
@@ -114,6 +122,19 @@ impl Disk for RealDisk {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(RealLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn lock_shared(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Box::new(RealLock { _file: file }))),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -9,7 +9,9 @@ use std::{
 use crate::{
     Error, Timestamp,
     dataset::{Dataset, Sealed},
-    delta::{Action, Add, DAY_COLUMN, DeltaError, Format, Metadata, Protocol, Txn, data_file, format_day},
+    delta::{
+        Action, Add, DAY_COLUMN, DeltaError, Format, Metadata, Protocol, Txn, checksum_tag, data_file, format_day,
+    },
     disk::{DiskFile, create_dirs, discard},
     error::describe,
     metrics::Metrics,
@@ -87,12 +89,14 @@ struct PartFile {
     /// Relative to the table.
     path: String,
     bytes: u64,
+    crc32c: u32,
 }
 
 impl Write for PartFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.bytes += written as u64;
+        self.crc32c = crc32c::crc32c_append(self.crc32c, &bytes[..written]);
         Ok(written)
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -122,7 +126,7 @@ fn encode_and_sync(
         create_dirs(&**disk, &shared.config.folder, &root.join(day_folder(day)))?;
         let file = disk.create(&root.join(&path))?;
         created.push(path.clone());
-        Ok(PartFile { file, path, bytes: 0 })
+        Ok(PartFile { file, path, bytes: 0, crc32c: 0 })
     };
     let encoded = parquet::encode(&sealed.batches, &dataset.catalog, &ParquetOptions::default(), &mut create)
         .map_err(|source| Error::encode(&dataset.name, source))?;
@@ -137,7 +141,8 @@ fn encode_and_sync(
     Ok(adds)
 }
 
-fn add_of(file: EncodedFile, part: PartFile, now: Timestamp) -> Add {
+fn add_of(mut file: EncodedFile, part: PartFile, now: Timestamp) -> Add {
+    file.tags.extend([checksum_tag(part.crc32c)]);
     Add {
         path: part.path,
         partition_values: BTreeMap::from([(DAY_COLUMN.to_owned(), Some(format_day(file.day)))]),

@@ -157,16 +157,13 @@ impl Day<'_> {
         let (seq_min, seq_max) = self.range("seq")?;
         // sorted by time
         let (time_min, time_max) = (self.places[0].time, self.places[self.places.len() - 1].time);
-        let floor = |us: i64| Timestamp(us.div_euclid(1_000) * 1_000);
-        let ceiling = |us: i64| Timestamp(-(-us).div_euclid(1_000) * 1_000);
-        // Delta readers take statistics of timestamps as milliseconds: rounded outwards, so that no row falls out
-        let stats = json!({
-            "numRecords": self.places.len(),
-            "minValues": {"time": millis(floor(time_min)), "received_at": millis(floor(received_min)), "seq": seq_min},
-            "maxValues": {"time": millis(ceiling(time_max)), "received_at": millis(ceiling(received_max)), "seq": seq_max},
-            "nullCount": {"time": 0, "received_at": 0, "seq": 0},
-        });
-        Ok(EncodedFile { day: self.day, stats: stats.to_string(), tags: BTreeMap::from([values_tag(counts)]) })
+        let stats = statistics(
+            self.places.len() as u64,
+            (time_min, time_max),
+            (received_min, received_max),
+            (seq_min, seq_max),
+        );
+        Ok(EncodedFile { day: self.day, stats, tags: BTreeMap::from([values_tag(counts)]) })
     }
 
     /// Smallest and largest value of a system column in the file's rows.
@@ -175,6 +172,20 @@ impl Day<'_> {
         let of_rows = self.places.iter().map(|place| values[place.batch as usize][place.row as usize]);
         Ok(of_rows.fold((i64::MAX, i64::MIN), |(min, max), value| (min.min(value), max.max(value))))
     }
+}
+
+/// Delta's statistics of a file, from the smallest and largest values of its system columns.
+pub(crate) fn statistics(rows: u64, time: (i64, i64), received_at: (i64, i64), seq: (i64, i64)) -> String {
+    let floor = |us: i64| millis(Timestamp(us.div_euclid(1_000) * 1_000));
+    let ceiling = |us: i64| millis(Timestamp(-(-us).div_euclid(1_000) * 1_000));
+    // Delta readers take statistics of timestamps as milliseconds: rounded outwards, so that no row falls out
+    json!({
+        "numRecords": rows,
+        "minValues": {"time": floor(time.0), "received_at": floor(received_at.0), "seq": seq.0},
+        "maxValues": {"time": ceiling(time.1), "received_at": ceiling(received_at.1), "seq": seq.1},
+        "nullCount": {"time": 0, "received_at": 0, "seq": 0},
+    })
+    .to_string()
 }
 
 fn millis(time: Timestamp) -> String {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Opened,
-    chain::{self, Link},
+    chain::{self, Link, WalFolder},
     pipeline::{self, Job, Pipeline, Ready, decode_again},
 };
 use crate::{
@@ -24,14 +24,11 @@ use crate::{
     quarantine::{self, PANICKED, Quarantined},
     shared::Shared,
     wal::{
-        CarriedKey, FrameKind, HEADER_BYTES, KeyEntry, Record, Seal, SegmentContent, SegmentId, compress::decompress,
+        CarriedKey, FrameKind, HEADER_BYTES, KeyEntry, Record, Seal, SegmentContent, SegmentId, compress::unpack_block,
         record::Reader, scan, split_events,
     },
     writer::{Tail, WriterStart},
 };
-
-/// A block of records is never larger than this when decompressed (they are closed at 1 MiB plus one record).
-const BLOCK_BYTES_MAX: usize = 1 << 28;
 
 /// Replays the WAL and tells the writer where to go on.
 ///
@@ -112,7 +109,8 @@ impl Replay<'_> {
             listed.iter().filter_map(|entry| SegmentId::from_file_name(&entry.name)).collect();
         let highest = present.iter().copied().max().unwrap_or_default();
         let mut end = End { newest: Seal::default(), next: SegmentId(highest.0 + 1) };
-        let chain = chain::of(self.shared, &present)?;
+        let wal = WalFolder { disk: &*self.shared.disk, path: &folder, incarnation: &self.shared.incarnation_bytes };
+        let chain = chain::of(wal, &present)?;
         let newest = chain.last().map(|link| link.id);
         for link in chain {
             end.newest = self.segment(&link, newest == Some(link.id))?;
@@ -204,7 +202,7 @@ impl Replay<'_> {
                 Ok(())
             }
             FrameKind::Block => {
-                let Some(raw) = unpack(body) else {
+                let Some(raw) = unpack_block(body) else {
                     return self.quarantine_bytes(content.id, body.len(), body);
                 };
                 let mut rest = Reader(&raw);
@@ -364,10 +362,16 @@ impl Replay<'_> {
     fn flush_if_tight(&self, dataset: &Arc<Dataset>) -> Result<(), Error> {
         self.shared.note_memory(std::iter::once(Arc::clone(dataset)));
         // What is in the tail is not durable yet, and what is in files must be counted in the WAL or in the accounts.
-        if self.in_tail || !self.shared.memory_is_tight() || !self.shared.is_full(&dataset.hot()) {
+        let is_safe = !self.in_tail || self.shared.config.read_only;
+        if !is_safe || !self.shared.memory_is_tight() || !self.shared.is_full(&dataset.hot()) {
             return Ok(());
         }
         self.freeze(dataset)?;
+        if self.shared.config.read_only {
+            let problems =
+                "store.memory_bytes_max is too small to show this folder read-only: its WAL does not fit".to_owned();
+            return if self.shared.memory_is_full() { Err(Error::Config { problems }) } else { Ok(()) };
+        }
         match flush::flush(self.shared, dataset) {
             Err(error) if self.shared.memory_is_full() => Err(error),
             Err(error) => {
@@ -402,14 +406,4 @@ impl Replay<'_> {
         self.found.quarantined.push(quarantined);
         Ok(())
     }
-}
-
-/// The records of a block.
-fn unpack(body: &[u8]) -> Option<Vec<u8>> {
-    let mut reader = Reader(body);
-    let length = reader.u32()? as usize;
-    if length > BLOCK_BYTES_MAX {
-        return None;
-    }
-    decompress(reader.0, length).ok()
 }

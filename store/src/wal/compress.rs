@@ -28,6 +28,19 @@ pub(crate) fn decompress(packed: &[u8], length: usize) -> io::Result<Vec<u8>> {
     if raw.len() == length { Ok(raw) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
+/// A block of records is never larger than this when decompressed (they are closed at 1 MiB plus one record).
+const BLOCK_BYTES_MAX: usize = 1 << 28;
+
+/// The records in the body of a frame of kind 2, each with its length; `None` when the body is no such block.
+pub(crate) fn unpack_block(body: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = super::record::Reader(body);
+    let length = reader.u32()? as usize;
+    if length > BLOCK_BYTES_MAX {
+        return None;
+    }
+    decompress(reader.0, length).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

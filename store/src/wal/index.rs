@@ -77,6 +77,11 @@ impl WalIndex {
         self.segments.lock().retain(|segment| segment.id != id);
     }
 
+    /// All segments, each with how much of it counts: what was synced, or, of those found at start, all.
+    pub(crate) fn sizes(&self) -> Vec<(SegmentId, u64)> {
+        self.segments.lock().iter().map(|segment| (segment.id, segment.bytes)).collect()
+    }
+
     /// Number of segments and their bytes.
     pub(crate) fn size(&self) -> (u64, u64) {
         let segments = self.segments.lock();

@@ -10,3 +10,4 @@ mod faults;
 mod node;
 mod promises;
 mod simulation;
+mod upkeep;
