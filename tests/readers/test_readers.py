@@ -1,4 +1,8 @@
-"""Other engines read our tables while we write: DuckDB's Delta reader and Polars must agree with our SQL."""
+"""Other engines read our tables while we write: DuckDB's Delta reader, Polars and, where it was built (`./test kernel`),
+delta_kernel must agree with our SQL, after anything that can happen to a table.
+
+YELLOWLINE_READERS_SEED replays a sequence, YELLOWLINE_READERS_STEPS makes it longer, YELLOWLINE_KERNEL names the kernel-reader.
+"""
 
 import json
 import os
@@ -6,9 +10,11 @@ import pathlib
 import random
 import subprocess
 import tempfile
+import threading
 import unittest
 import urllib.request
 
+import deltalake
 import duckdb
 import polars
 from duckdb_extensions import import_extension
@@ -17,11 +23,17 @@ from duckdb_extensions import import_extension
 class Server:
     """A real `yellowline serve` on a free port that flushes often."""
 
-    def __init__(self, data):
-        environment = {**os.environ, "YELLOWLINE_STORE__FLUSH_INTERVAL_S": "1"}
+    # Files, checkpoints and cleanup within seconds, so that a test sees them.
+    SETTINGS = {
+        "YELLOWLINE_STORE__FLUSH_INTERVAL_S": "1",
+        "YELLOWLINE_STORE__MEMTABLE_ROWS_MAX": "150",
+        "YELLOWLINE_STORE__CHECKPOINT_COMMITS": "3",
+    }
+
+    def __init__(self, data, *flags):
         self.process = subprocess.Popen(
-            [os.environ["YELLOWLINE_BIN"], "serve", "--data", str(data), "--listen", "127.0.0.1:0"],
-            stdout=subprocess.PIPE, text=True, env=environment)
+            [os.environ["YELLOWLINE_BIN"], "serve", "--data", str(data), "--listen", "127.0.0.1:0", *flags],
+            stdout=subprocess.PIPE, text=True, env={**os.environ, **self.SETTINGS})
         for line in self.process.stdout:
             if line.startswith("listening on "):
                 self.url = line.removeprefix("listening on ").strip()
@@ -34,6 +46,11 @@ class Server:
         with urllib.request.urlopen(request) as response:
             return json.load(response)
 
+    def files(self, dataset):
+        """How many files the dataset has now."""
+        with urllib.request.urlopen(f"{self.url}/api/v1/datasets") as response:
+            return next(one["files"] for one in json.load(response)["datasets"] if one["name"] == dataset)
+
     def rows(self, sql):
         return self.post("/sql", {"sql": sql, "dataset": "shop"})["rows"]
 
@@ -41,10 +58,12 @@ class Server:
         """A clean stop flushes, so that files and memtable cannot differ."""
         self.process.terminate()
         assert self.process.wait(60) == 0
+        self.process.stdout.close()
 
     def kill(self):
         self.process.kill()
         self.process.wait()
+        self.process.stdout.close()
 
 
 def events(seed, count):
@@ -67,6 +86,11 @@ def table(data):
     found = [path.parent for path in pathlib.Path(data).rglob("_delta_log") if "shop" in str(path)]
     assert len(found) == 1, found
     return str(found[0])
+
+
+def polars_files(folder):
+    """Live files as the Python package deltalake, which Polars reads with, lists them."""
+    return deltalake.DeltaTable(folder).file_uris()
 
 
 class Readers(unittest.TestCase):
@@ -117,6 +141,126 @@ class Readers(unittest.TestCase):
         protocol = json.loads(log[0].read_text().splitlines()[0]).get("protocol") or next(
             json.loads(line)["protocol"] for line in log[0].read_text().splitlines() if "protocol" in line)
         self.assertEqual((protocol["minReaderVersion"], protocol["minWriterVersion"]), (1, 2))
+
+    def kernel(self, folder):
+        """What delta_kernel sees: live files, rows, sums; None where it is not built."""
+        reader = os.environ.get("YELLOWLINE_KERNEL")
+        if not reader:
+            return None
+        seen = subprocess.run([reader, folder, "n", "duration_ms"], check=True, capture_output=True, text=True)
+        return json.loads(seen.stdout)
+
+    def all_agree(self, data):
+        """Of a stopped folder, shown read-only: nothing changes while the engines look."""
+        folder = table(data)
+        server = Server(data, "--read-only")
+        ours = server.rows(self.QUESTION.format("events"))[0]
+        self.agree(ours, folder)
+        live = len(polars_files(folder))
+        self.assertEqual(server.files("shop"), live)
+        seen = self.kernel(folder)
+        if seen:
+            self.assertEqual(len(seen["files"]), live)
+            self.assertEqual(seen["rows"], int(ours[0]))
+            self.assertEqual((seen["columns"]["n"]["min"], seen["columns"]["n"]["max"]), (str(ours[1]), str(ours[2])))
+            self.assertEqual(seen["columns"]["duration_ms"]["sum"], ours[3])
+            on_disk = {str(path.relative_to(folder)) for path in pathlib.Path(folder).rglob("part-*.parquet")}
+            self.assertLessEqual(set(seen["files"]), on_disk)
+        server.stop()
+        return int(ours[0])
+
+    def verify(self, data):
+        checked = subprocess.run(
+            [os.environ["YELLOWLINE_BIN"], "verify", "--data", str(data)], capture_output=True, text=True)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+    def test_any_sequence_of_what_happens_to_a_table_leaves_all_engines_with_the_same_answers(self):
+        seed = int(os.environ.get("YELLOWLINE_READERS_SEED") or random.randrange(10**6))
+        steps = int(os.environ.get("YELLOWLINE_READERS_STEPS", "8"))
+        print(f"replay with YELLOWLINE_READERS_SEED={seed} YELLOWLINE_READERS_STEPS={steps}", flush=True)
+        chance = random.Random(seed)
+        data = pathlib.Path(self.folder.name)
+        sent, server = 0, Server(data)
+        for step in range(steps):
+            for _ in range(chance.randint(1, 6)):
+                # Odd numbers bring a column of their own; 160 events are more than a memtable takes, so they are flushed soon.
+                batch = list(events(1000 * (step + 1) + chance.randint(0, 999), chance.choice([3, 160])))
+                # The clients' ids may repeat: what counts is what was taken.
+                sent += server.post("/events/shop", batch)["accepted"]
+            if chance.random() < 0.5:
+                server.kill()
+            else:
+                server.stop()
+                self.assertEqual(self.all_agree(data), sent)
+            server = Server(data)
+        server.stop()
+        self.assertEqual(self.all_agree(data), sent)
+        self.verify(data)
+
+    def test_readers_beside_a_writing_server_never_fail_and_never_go_back(self):
+        data = pathlib.Path(self.folder.name)
+        server = Server(data)
+        server.post("/events/shop", list(events(2, 200)))
+        server.stop()
+        server = Server(data)
+        stop, failures, sent = threading.Event(), [], [200]
+
+        def write():
+            try:
+                for number in range(40):
+                    sent[0] += server.post("/events/shop", list(events(1000 + number, 160)))["accepted"]
+            except Exception as failure:  # told by the main thread
+                failures.append(failure)
+            stop.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        import_extension("delta")
+        connection = duckdb.connect()
+        connection.load_extension("delta")
+        folder, last, looks = table(data), [0, 0], 0
+        while not stop.is_set() or looks < 3:
+            counts = [
+                connection.sql(f"select count(*) from delta_scan('{folder}')").fetchone()[0],
+                polars.scan_delta(folder).select(polars.len()).collect().item(),
+            ]
+            for before, now in zip(last, counts):
+                self.assertGreaterEqual(now, before)
+                self.assertLessEqual(now, sent[0] + 160)
+            last, looks = counts, looks + 1
+        writer.join()
+        self.assertEqual(failures, [])
+        server.stop()
+        self.assertEqual(self.all_agree(data), sent[0])
+
+    def test_a_backup_is_read_like_the_table_itself(self):
+        data = pathlib.Path(self.folder.name) / "data"
+        server = Server(data)
+        for number in range(12):
+            server.post("/events/shop", list(events(100 + 2 * number, 160)))
+        server.stop()
+        target = pathlib.Path(self.folder.name) / "backup"
+        subprocess.run(
+            [os.environ["YELLOWLINE_BIN"], "backup", str(target), "--data", str(data)], check=True, capture_output=True)
+        self.assertEqual(self.all_agree(target), 12 * 160)
+
+    def test_keys_of_several_types_are_one_expression(self):
+        """docs/operations.md, "Other engines"."""
+        data = pathlib.Path(self.folder.name)
+        server = Server(data)
+        prices = [1, 2.5, "3", "free", True, None, 7]
+        server.post("/events/shop", [{"id": str(n), "price": price} for n, price in enumerate(prices)])
+        server.stop()
+        server = Server(data, "--read-only")
+        ours = server.rows("select event_id, price#text from events order by event_id")
+        server.stop()
+        import_extension("delta")
+        connection = duckdb.connect()
+        connection.load_extension("delta")
+        theirs = connection.sql(
+            'select event_id, coalesce("price"::text, "price#float"::text, "price#text", "price#bool"::text) '
+            f"from delta_scan('{table(data)}') order by event_id").fetchall()
+        self.assertEqual([list(row) for row in theirs], ours)
 
 
 if __name__ == "__main__":
