@@ -268,6 +268,7 @@ impl Store {
     /// Prometheus text lines of this stage (`yellowline_store_*`).
     #[must_use]
     pub fn metrics_text(&self) -> String {
+        self.shared.show_health();
         self.shared.metrics.text()
     }
 

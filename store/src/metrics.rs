@@ -95,6 +95,10 @@ numbers! {
     quarantined_events: "gauge",
     /// Bytes of unflushed events in memory.
     memtable_bytes: "gauge",
+    /// Age of the oldest event that is in no file yet, in seconds; 0 when all are.
+    oldest_unflushed_seconds: "gauge",
+    /// Bytes that may still be written where the data folder lies; 0 when that is not known.
+    disk_free_bytes: "gauge",
     /// Flushes of datasets to Parquet.
     flushes_total: "counter",
     /// Flushes that failed; they are tried again.

@@ -200,6 +200,19 @@ impl Shared {
         }
     }
 
+    /// Sets the gauges that nothing else keeps fresh.
+    pub(crate) fn show_health(&self) {
+        let now = self.clock.now();
+        let oldest = self.all_datasets().iter().filter_map(|dataset| dataset.hot().oldest).min();
+        let age_s = oldest.map_or(0, |oldest| now.seconds() - oldest.seconds());
+        Metrics::set(&self.metrics.oldest_unflushed_seconds, u64::try_from(age_s).unwrap_or(0));
+        let free = self.disk.free_bytes(&self.config.folder);
+        Metrics::set(&self.metrics.disk_free_bytes, free.ok().flatten().unwrap_or(0));
+        let (segments, bytes) = self.wal.size();
+        Metrics::set(&self.metrics.wal_segments, segments);
+        Metrics::set(&self.metrics.wal_bytes, bytes);
+    }
+
     /// True when a dataset has enough in memory for a file.
     pub(crate) fn is_full(&self, hot: &Hot) -> bool {
         hot.active_bytes >= self.config.memtable_bytes_max || hot.active_rows >= self.config.memtable_rows_max

@@ -262,6 +262,29 @@ class Readers(unittest.TestCase):
             f"from delta_scan('{table(data)}') order by event_id").fetchall()
         self.assertEqual([list(row) for row in theirs], ours)
 
+    def test_rare_keys_of_wide_datasets_are_one_expression(self):
+        """docs/operations.md, "Other engines": more keys than a file has columns."""
+        data = pathlib.Path(self.folder.name)
+        server = Server(data)
+        usual = {f"k{n}": n for n in range(1100)}
+        batch = [{"id": f"usual{n}", **usual} for n in range(3)] + [{"id": "odd", "rare": "found", **usual}]
+        server.post("/events/shop", batch)
+        server.stop()
+        server = Server(data, "--read-only")
+        ours = server.rows("select event_id, rare from events order by event_id")
+        server.stop()
+        import_extension("delta")
+        connection = duckdb.connect()
+        connection.load_extension("delta")
+        source = f"delta_scan('{table(data)}')"
+        columns = [row[0] for row in connection.sql(f"describe select * from {source}").fetchall()]
+        in_rest = """json_extract_string(rest, '$."rare"')"""
+        value = f"coalesce(rare::text, {in_rest})" if "rare" in columns else in_rest
+        theirs = connection.sql(f"select event_id, {value} from {source} order by event_id").fetchall()
+        self.assertEqual([list(row) for row in theirs], ours)
+        kept = connection.sql(f"select count(*) from {source} where {in_rest} is not null").fetchone()[0]
+        self.assertEqual(kept, 1, "the rare key stands in rest: else this test shows nothing")
+
 
 if __name__ == "__main__":
     unittest.main()

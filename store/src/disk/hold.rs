@@ -96,6 +96,9 @@ impl Disk for HoldingDisk {
     fn lock_shared(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.inner.lock_shared(path)
     }
+    fn free_bytes(&self, folder: &Path) -> io::Result<Option<u64>> {
+        self.inner.free_bytes(folder)
+    }
     fn read(&self, path: &Path) -> io::Result<Bytes> {
         self.inner.read(path)
     }

@@ -126,6 +126,14 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// What the operating system reports.
     fn lock_shared(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
 
+    /// Bytes this user may still write where a folder lies; `None` when the disk does not know.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    fn free_bytes(&self, _folder: &Path) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// The whole content of a file.
     ///
     /// # Errors

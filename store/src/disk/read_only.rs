@@ -69,6 +69,10 @@ impl Disk for ReadOnlyDisk {
         self.0.lock_shared(path)
     }
 
+    fn free_bytes(&self, folder: &Path) -> io::Result<Option<u64>> {
+        self.0.free_bytes(folder)
+    }
+
     fn read(&self, path: &Path) -> io::Result<Bytes> {
         self.0.read(path)
     }

@@ -13,7 +13,7 @@ use store::{
     verify::{self, Finding, Options, Report, Severity},
 };
 
-use crate::node::{FakeClock, event, numbers, send, shop};
+use crate::node::{FakeClock, event, metric, numbers, send, shop};
 
 fn disk() -> Arc<dyn Disk> {
     Arc::new(RealDisk)
@@ -304,6 +304,8 @@ async fn a_backup_of_a_running_node_is_the_instant_of_its_cut_and_restores_as_a_
     let (target, restored) = (places.path().join("backup"), places.path().join("restored"));
     let store = open(folder.path(), &clock).await;
     send(&store, &clock, &[event(5000)], Some("held")).await.unwrap();
+    clock.advance_s(5);
+    assert!(metric(&store, "oldest_unflushed_seconds") >= 5 && metric(&store, "disk_free_bytes") > 0);
     let summary = store.backup(&target, &mut go_on).unwrap();
     assert!(summary.files > 10 && summary.linked > 0 && summary.bytes > 0);
     send(&store, &clock, &[event(6000)], None).await.unwrap();

@@ -10,11 +10,7 @@ use arrow::{
     array::{Array, AsArray, RecordBatch},
     datatypes::{Float64Type, Int64Type},
 };
-use delta_kernel::{
-    Engine, Snapshot,
-    engine::arrow_data::EngineDataArrowExt,
-    scan::state::ScanFile,
-};
+use delta_kernel::{Engine, Snapshot, engine::arrow_data::EngineDataArrowExt, scan::state::ScanFile};
 use delta_kernel_default_engine::DefaultEngine;
 use object_store::local::LocalFileSystem;
 use serde_json::{Value, json};
@@ -49,7 +45,9 @@ impl Column {
 
     fn json(&self) -> Value {
         match (self.int, self.float) {
-            (Some((min, max, sum)), _) => json!({"min": min.to_string(), "max": max.to_string(), "sum": sum.to_string()}),
+            (Some((min, max, sum)), _) => {
+                json!({"min": min.to_string(), "max": max.to_string(), "sum": sum.to_string()})
+            }
             (None, Some((min, max, sum))) => json!({"min": min, "max": max, "sum": sum}),
             (None, None) => Value::Null,
         }
