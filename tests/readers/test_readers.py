@@ -137,10 +137,8 @@ class Readers(unittest.TestCase):
             ours = server.rows(self.QUESTION.format("events"))[0]
             self.agree(ours, table(data))
             server.stop()
-        log = sorted(pathlib.Path(table(data), "_delta_log").glob("*.json"))
-        protocol = json.loads(log[0].read_text().splitlines()[0]).get("protocol") or next(
-            json.loads(line)["protocol"] for line in log[0].read_text().splitlines() if "protocol" in line)
-        self.assertEqual((protocol["minReaderVersion"], protocol["minWriterVersion"]), (1, 2))
+        protocol = deltalake.DeltaTable(table(data)).protocol()
+        self.assertEqual((protocol.min_reader_version, protocol.min_writer_version), (1, 2))
 
     def kernel(self, folder):
         """What delta_kernel sees: live files, rows, sums; None where it is not built."""
