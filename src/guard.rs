@@ -152,8 +152,8 @@ fn scope_of(method: &Method, path: &str) -> Option<Scope> {
     Some(match route.split('/').next().unwrap_or_default() {
         "events" if !reads => Scope::Ingest,
         "changes" if !reads => Scope::Changes,
-        // Asking SQL and cancelling one's question are reads.
-        "sql" | "queries" => Scope::Query,
+        // Asking, and cancelling one's question, are reads.
+        "sql" | "explain-diff" | "compare" | "queries" => Scope::Query,
         "metrics" | "alerts" | "silences" if !reads => Scope::Alerts,
         _ if reads => Scope::Query,
         _ => Scope::Admin,
@@ -268,6 +268,8 @@ mod tests {
             ("POST", "/api/v1/changes", Some(Scope::Changes)),
             ("GET", "/api/v1/changes", Some(Scope::Query)),
             ("POST", "/api/v1/sql", Some(Scope::Query)),
+            ("POST", "/api/v1/explain-diff", Some(Scope::Query)),
+            ("POST", "/api/v1/compare", Some(Scope::Query)),
             ("DELETE", "/api/v1/queries/1", Some(Scope::Query)),
             ("POST", "/api/v1/alerts/1/acknowledge", Some(Scope::Alerts)),
             ("POST", "/api/v1/metrics/x/points", Some(Scope::Alerts)),

@@ -14,6 +14,7 @@ mod json;
 pub mod load;
 pub mod machine;
 pub mod markets;
+pub mod planted;
 pub mod random;
 pub mod rates;
 pub mod server;

@@ -41,6 +41,10 @@ pub enum Profile {
     Live,
 }
 
+/// Milliseconds the one-step form of experiment 13 adds to `/checkout`.
+pub const ONE_STEP_EXTRA_MS: f64 = 40.0;
+const ONE_STEP_EXTRA_US: u64 = 40_000;
+
 /// Guests of all markets.
 const GUESTS: u32 = 40_000;
 /// Testers of staging.

@@ -30,6 +30,8 @@ pub struct Config {
     pub history_max: usize,
     /// Values of one slice column `minute_counts` follows; the rarest beyond it are left out.
     pub slice_values_max: usize,
+    /// Events of one trace `GET /traces/{id}` shows; of more, the earliest, marked `truncated`.
+    pub trace_events_max: usize,
 }
 
 impl Default for Config {
@@ -47,6 +49,7 @@ impl Default for Config {
             sql_bytes_max: 1 << 20,
             history_max: 1_000,
             slice_values_max: 1_000,
+            trace_events_max: 1_000,
         }
     }
 }
@@ -69,6 +72,7 @@ impl Config {
         at_least("concurrent_max", self.concurrent_max as u64, 1);
         at_least("sql_bytes_max", self.sql_bytes_max as u64, 1_000);
         at_least("slice_values_max", self.slice_values_max as u64, 1);
+        at_least("trace_events_max", self.trace_events_max as u64, 1);
         problems
     }
 

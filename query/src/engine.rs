@@ -1,6 +1,6 @@
 //! `Engine`: the handle of this crate.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use arrow::array::RecordBatch;
 use datafusion::{
@@ -8,7 +8,7 @@ use datafusion::{
     execution::TaskContext,
     physical_plan::{ExecutionPlan, execute_stream},
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use store::{Clock, DatasetName, Snapshot, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -241,7 +241,10 @@ impl Running {
             biased;
             () = cancel.cancelled() => Err(Error::Cancelled),
             () = tokio::time::sleep_until(deadline) => Err(Error::Deadline { timeout_ms: self.bounds.timeout_ms }),
-            result = self.rows(&mut to_schema, &mut physical) => result,
+            result = AssertUnwindSafe(self.rows(&mut to_schema, &mut physical)).catch_unwind() => {
+                // Rows may be on their way: without an error the client would take them for all there are.
+                result.unwrap_or_else(|_| Err(failed(DataFusionError::Internal("a query panicked".to_owned()))))
+            }
         };
         let elapsed = self.ticket.started.elapsed();
         let stats = {

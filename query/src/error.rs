@@ -115,6 +115,12 @@ pub enum Error {
         /// The id asked for.
         id: String,
     },
+    /// No event has this trace id.
+    #[error("no event of any dataset has the trace id {id}")]
+    TraceNotFound {
+        /// The id asked for.
+        id: String,
+    },
     /// No query with this id runs.
     #[error("no running query has the id {id}")]
     QueryNotFound {
@@ -203,6 +209,7 @@ impl Error {
             Self::UnknownDataset { .. } => "unknown_dataset",
             Self::EventNotFound { .. } => "event_not_found",
             Self::ChangeNotFound { .. } => "change_not_found",
+            Self::TraceNotFound { .. } => "trace_not_found",
             Self::QueryNotFound { .. } => "query_not_found",
             Self::Request { .. } => "invalid_request",
             Self::NotAcceptable { .. } => "not_acceptable",

@@ -184,9 +184,11 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
         .collect();
     for at in 0..found.len() {
         let rows_follow = found[at + 1..].iter().find(|next| !matches!(next.token, Token::Whitespace(_)));
+        let is_argument = rows_follow.is_some_and(|next| next.token == Token::RArrow);
         let rows_follow = rows_follow.is_some_and(|next| next.token == Token::LParen);
         if let Token::Word(word) = &mut found[at].token {
-            let is_name = word.keyword == Keyword::USER || (word.keyword == Keyword::VALUES && !rows_follow);
+            let is_name =
+                is_argument || word.keyword == Keyword::USER || (word.keyword == Keyword::VALUES && !rows_follow);
             if dotted[at] || is_name {
                 word.keyword = Keyword::NoKeyword;
             }

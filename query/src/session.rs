@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, datatypes::DataType};
 use datafusion::{
     catalog::{
         CatalogProvider, CatalogProviderList, MemTable, MemoryCatalogProvider, MemoryCatalogProviderList,
-        MemorySchemaProvider, SchemaProvider, default_table_source::provider_as_source, view::ViewTable,
+        MemorySchemaProvider, SchemaProvider, TableProvider, default_table_source::provider_as_source, view::ViewTable,
     },
     common::DataFusionError,
     execution::{
@@ -35,7 +35,8 @@ use crate::{
     encode::field_type,
     error::Error,
     names::{Needs, Unknown, resolve},
-    parse::Command,
+    parse::{Command, parse},
+    questions::{Call, Desk, QuestionTable, Wants, inside},
 };
 
 /// Our catalog's name in plans.
@@ -70,6 +71,11 @@ impl Session {
                 .map_err(|source| Error::Engine { operation: "starting", source: Box::new(source) })?;
         }
         Ok(Self { base, memory_bytes_max: config.memory_bytes_max })
+    }
+
+    /// What queries start from, with its functions.
+    pub(crate) fn base(&self) -> &SessionState {
+        &self.base
     }
 
     /// A session of one query: its `now()` stands still.
@@ -130,7 +136,7 @@ impl Statements {
     ) -> Result<LogicalPlan, Error> {
         match command {
             Command::Query(mut query) => {
-                self.name(&mut query, catalog, unknown)?;
+                self.name(&mut query, catalog, unknown).await?;
                 let plan = self.statement(Statement::Query(query)).await?;
                 limited(plan, rows).map_err(|error| self.error("planning", error))
             }
@@ -138,7 +144,7 @@ impl Statements {
                 if let Statement::Explain { statement, .. } = statement.as_mut()
                     && let Statement::Query(query) = statement.as_mut()
                 {
-                    self.name(query, catalog, unknown)?;
+                    self.name(query, catalog, unknown).await?;
                 }
                 self.statement(*statement).await
             }
@@ -151,12 +157,18 @@ impl Statements {
     }
 
     /// Resolves all names and gives the planner the tables they lead to.
-    fn name(&mut self, query: &mut Query, catalog: &Catalog<'_>, unknown: Unknown) -> Result<(), Error> {
+    async fn name(&mut self, query: &mut Query, catalog: &Catalog<'_>, unknown: Unknown) -> Result<(), Error> {
         let resolved = resolve(query, catalog, unknown)?;
         let tables = MemoryCatalogProvider::new();
         for reference in resolved.references {
-            let plan = reference.table.plan(&reference.needs).map_err(|error| self.error("planning", error))?;
             let schema = reference.name.schema().unwrap_or_default().to_owned();
+            let table: Arc<dyn TableProvider> = match reference.table.as_ref() {
+                Table::Question(call) => self.question(call, catalog).await?,
+                table => {
+                    let plan = table.plan(&reference.needs).map_err(|error| self.error("planning", error))?;
+                    Arc::new(ViewTable::new(plan, None))
+                }
+            };
             let provider = match tables.schema(&schema) {
                 Some(provider) => provider,
                 None => {
@@ -168,13 +180,51 @@ impl Statements {
                 }
             };
             provider
-                .register_table(reference.name.table().to_owned(), Arc::new(ViewTable::new(plan, None)))
+                .register_table(reference.name.table().to_owned(), table)
                 .map_err(|error| self.error("planning", error))?;
         }
         let list = MemoryCatalogProviderList::new();
         list.register_catalog(CATALOG.to_owned(), Arc::new(tables));
         self.state.register_catalog_list(Arc::new(list));
         Ok(())
+    }
+
+    /// Plans the statements of a question, its own texts first.
+    async fn question(&self, call: &Call, catalog: &Catalog<'_>) -> Result<Arc<dyn TableProvider>, Error> {
+        let asked = {
+            let desk = Desk::new(call, catalog)?;
+            (call.signature.ask)(call, &desk)?
+        };
+        for check in &asked.checks {
+            let plan = self.inner(check.query()?, catalog).await.map_err(|error| inside(&check.spot, error))?;
+            let found = plan.schema().field(0).data_type();
+            if check.wants == Wants::Number
+                && !(found.is_numeric() || matches!(found, DataType::Boolean | DataType::Null))
+            {
+                let message = format!("{} is no number and no condition", check.spot.text);
+                return Err(Error::invalid(message, check.spot.at));
+            }
+        }
+        let mut inputs = Vec::with_capacity(asked.inputs.len());
+        for text in &asked.inputs {
+            let Command::Query(query) = parse(text)? else { return Err(internal("planning a question")) };
+            inputs.push(self.inner(query, catalog).await?);
+        }
+        match (asked.answer, inputs.pop()) {
+            (Some(answer), Some(last)) => {
+                inputs.push(last);
+                Ok(Arc::new(QuestionTable { signature: call.signature, inputs, answer }))
+            }
+            (None, Some(only)) => Ok(Arc::new(ViewTable::new(only, None))),
+            (_, None) => Err(internal("planning a question")),
+        }
+    }
+
+    /// The plan of a query of ours inside of a statement.
+    async fn inner(&self, mut query: Box<Query>, catalog: &Catalog<'_>) -> Result<LogicalPlan, Error> {
+        let mut inner = Self { state: self.state.clone(), memory_bytes_max: self.memory_bytes_max };
+        Box::pin(inner.name(&mut query, catalog, Unknown::Refused)).await?;
+        inner.statement(Statement::Query(query)).await
     }
 
     async fn statement(&self, statement: Statement) -> Result<LogicalPlan, Error> {

@@ -7,6 +7,7 @@ mod demo;
 mod kill;
 mod licences;
 mod pipeline;
+mod questions;
 mod safety;
 mod server;
 mod tidy;

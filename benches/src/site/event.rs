@@ -12,7 +12,7 @@ use crate::{
     json::Json,
     markets::MARKETS,
     random::{Random, hash, unit},
-    story::{Environment, Service, Story},
+    story::{BROKEN_EXPERIMENT, Environment, Service, Story},
 };
 
 /// What one request came to.
@@ -77,6 +77,9 @@ pub(super) fn write_request(site: &Site, story: &Story, step: &Step, out: &mut V
         broken,
         random,
     };
+    if facts.page == Page::Checkout && experiments::variant(&facts, BROKEN_EXPERIMENT) == Some("B") {
+        facts.duration_us += super::ONE_STEP_EXTRA_US;
+    }
     write_event(&mut facts, out);
     let events = 1 + u32::from(write_service_behind(&mut facts, out));
     let is_production = visit.environment == Environment::Production;

@@ -1,23 +1,24 @@
 //! `exposures`: who saw which variant of which experiment first when, from `experiments.*` and flag-evaluation events.
 //!
-//! Flag evaluations are OpenTelemetry's `feature_flag.evaluation` events: `feature_flag.key`, `feature_flag.result.variant` and
-//! `feature_flag.context.id`.
+//! Flag evaluations are OpenTelemetry's `feature_flag.evaluation` events: `feature_flag.key`, `feature_flag.result.variant`,
+//! `feature_flag.context.id` and `feature_flag.result.reason`.
 
 use datafusion::{
     common::{Column as ColumnName, Result, UnnestOptions},
-    functions_aggregate::expr_fn::min,
+    functions_aggregate::{expr_fn::min, first_last::first_value_udaf},
     functions_nested::expr_fn::make_array,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit},
+    logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, lit},
 };
 
 use super::dataset::Dataset;
 use crate::columns::{Definition, UNIT_KEYS};
 
-pub(super) const COLUMNS: [&str; 4] = ["experiment", "variant", "unit_id", "first_exposed_at"];
+pub(super) const COLUMNS: [&str; 5] = ["experiment", "variant", "unit_id", "first_exposed_at", "reason"];
 
 const PREFIX: &str = "experiments.";
 const FLAG: &[&str] = &["feature_flag.key"];
 const FLAG_VARIANT: &[&str] = &["feature_flag.result.variant"];
+const FLAG_REASON: &[&str] = &["feature_flag.result.reason"];
 const FLAG_UNIT: &[&str] = &["feature_flag.context.id"];
 
 pub(super) fn plan(dataset: &Dataset) -> Result<LogicalPlan> {
@@ -45,6 +46,8 @@ pub(super) fn plan(dataset: &Dataset) -> Result<LogicalPlan> {
     }
     let units: Vec<&str> = FLAG_UNIT.iter().chain(UNIT_KEYS).copied().collect();
     let unit = columns.first_text_of(&units);
+    let reason = columns.first_text_of(FLAG_REASON);
+    physical.extend(reason.physical.clone());
     physical.extend(variants.iter().flat_map(|variant| variant.physical.clone()).chain(unit.physical.clone()));
     if let Some(time) = columns.define("time") {
         physical.extend(time.physical);
@@ -58,15 +61,18 @@ pub(super) fn plan(dataset: &Dataset) -> Result<LogicalPlan> {
             make_array(variants).alias("variant"),
             unit.expr.alias("unit_id"),
             name("time").alias("time"),
+            reason.expr.alias("reason"),
         ])?
         .filter(if none { lit(false) } else { name("unit_id").is_not_null() })?;
     let lists = ["experiment", "variant"].map(ColumnName::new_unqualified).to_vec();
     let rows: LogicalPlanBuilder =
         rows.unnest_columns_with_options(lists, UnnestOptions::new().with_preserve_nulls(false))?;
+    let first_reason =
+        first_value_udaf().call(vec![name("reason")]).order_by(vec![name("time").sort(true, false)]).build()?;
     rows.filter(name("variant").is_not_null().and(name("experiment").is_not_null()))?
         .aggregate(
             vec![name("experiment"), name("variant"), name("unit_id")],
-            vec![min(name("time")).alias("first_exposed_at")],
+            vec![min(name("time")).alias("first_exposed_at"), first_reason.alias("reason")],
         )?
         .build()
 }

@@ -1,4 +1,4 @@
-//! Which tables exist: one schema per dataset (`events`, `messages`, `probes`, `exposures`), `system`, `information_schema`.
+//! Which tables exist: one schema per dataset (`events`, `messages`, `probes`, `exposures`, `message_templates`), `system`, `information_schema`.
 //!
 //! A catalog lives for one statement. It takes one snapshot of each dataset the statement names, so that a self-join, or a join of
 //! `events` with `messages`, sees the same events on both sides.
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use store::{DatasetName, Snapshot, Timestamp};
 
 pub(crate) use dataset::{Dataset, JSON_MARK};
+pub(crate) use elements::EVENT;
 pub(crate) use fixed::{Facts, Fixed, QueryRow, shares, sql_type};
 pub(crate) use system::View as SystemView;
 
@@ -23,13 +24,14 @@ use crate::{
     columns::Comparison,
     error::{Error, Position},
     names::{Needs, nearest},
+    questions::{Call, MESSAGE_TEMPLATES},
 };
 
 /// The schema of our own tables.
 pub(crate) const SYSTEM: &str = "system";
 const INFORMATION: &str = "information_schema";
 /// Tables of every dataset.
-const DATASET_TABLES: [&str; 4] = ["events", "messages", "probes", "exposures"];
+const DATASET_TABLES: [&str; 5] = ["events", "messages", "probes", "exposures", "message_templates"];
 
 /// Where snapshots come from.
 pub(crate) trait Source: Send + Sync {
@@ -103,6 +105,11 @@ impl<'s> Catalog<'s> {
         })
     }
 
+    /// The dataset unqualified names live in.
+    pub(crate) fn default_dataset(&self) -> Option<&str> {
+        self.default.as_deref()
+    }
+
     /// The newest event any dataset of the statement holds.
     pub(crate) fn fresh_to(&self) -> Option<Timestamp> {
         self.taken
@@ -161,6 +168,7 @@ impl<'s> Catalog<'s> {
                     "events" => Table::Events(dataset),
                     "messages" | "probes" => Table::Elements(elements::Elements::new(dataset, table)),
                     "exposures" => Table::Exposures(dataset),
+                    "message_templates" => Table::Question(Call::view(&MESSAGE_TEMPLATES, schema)),
                     _ => return None,
                 }
             }
@@ -221,6 +229,8 @@ pub(crate) enum Table {
     System(SystemView),
     /// Rows from memory.
     Fixed(Fixed),
+    /// The answer to a question.
+    Question(Call),
 }
 
 impl Table {
@@ -232,6 +242,7 @@ impl Table {
             Self::Exposures(_) => exposures::COLUMNS.contains(&name),
             Self::System(view) => view.contains(name),
             Self::Fixed(fixed) => fixed.contains(name),
+            Self::Question(call) => call.signature.columns.iter().any(|(known, _)| *known == name),
         }
     }
 
@@ -243,6 +254,7 @@ impl Table {
             Self::Exposures(_) => exposures::COLUMNS.iter().map(|name| (*name).to_owned()).collect(),
             Self::System(view) => view.listed(),
             Self::Fixed(fixed) => fixed.listed(),
+            Self::Question(call) => call.signature.columns.iter().map(|(name, _)| (*name).to_owned()).collect(),
         }
     }
 
@@ -260,7 +272,7 @@ impl Table {
         match self {
             Self::Events(dataset) => dataset.columns().comparison(name),
             Self::Elements(elements) => elements.comparison(name),
-            Self::Exposures(_) | Self::System(_) | Self::Fixed(_) => Comparison::Plain,
+            Self::Exposures(_) | Self::System(_) | Self::Fixed(_) | Self::Question(_) => Comparison::Plain,
         }
     }
 
@@ -275,6 +287,8 @@ impl Table {
             Self::Exposures(dataset) => exposures::plan(dataset),
             Self::System(view) => view.plan(&names),
             Self::Fixed(fixed) => fixed.plan(),
+            // Its statements are planned by the session; this is what DESCRIBE and the list of columns need.
+            Self::Question(call) => call.signature.empty(),
         }
     }
 }

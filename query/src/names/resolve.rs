@@ -10,11 +10,18 @@ use datafusion::{
     },
 };
 
-use super::scope::{Columns, Needs, Output, Relation, Scope, quoted};
+use super::{
+    near::nearest,
+    scope::{Columns, Needs, Output, Relation, Scope, quoted},
+};
 use crate::{
     catalog::{Catalog, Table},
     error::Error,
+    questions::{self, Call},
 };
+
+/// The schema table functions have in plans.
+const FUNCTIONS: &str = "functions";
 
 /// One table of a statement: the name it now has there, and the columns needed of it.
 #[derive(Debug)]
@@ -191,7 +198,13 @@ impl Resolver<'_> {
     fn factor(&mut self, factor: &mut TableFactor, scope: &mut Scope<'_>, ctes: &Ctes) -> Result<(), Error> {
         match factor {
             TableFactor::Table { name, alias, args: None, .. } => self.table(name, alias, scope, ctes),
-            TableFactor::Table { name, alias, args: Some(args), .. } => {
+            TableFactor::Table { name, alias, args: given @ Some(_), .. } => {
+                let Some(args) = given.as_mut() else { return Ok(()) };
+                if let Some(call) = Call::read(name, args)? {
+                    *given = None;
+                    return self.question(call, name, alias, scope);
+                }
+                known_function(name)?;
                 for arg in &mut args.args {
                     self.argument(arg, scope, ctes)?;
                 }
@@ -248,6 +261,35 @@ impl Resolver<'_> {
             return Err(Error::invalid("columns of events have no order: name them in a SELECT instead", span.start));
         }
         let (path, table) = self.catalog.table(&parts, span.start)?;
+        self.refer(path, table, name, alias, scope);
+        Ok(())
+    }
+
+    /// A table function of ours is a table of its columns.
+    fn question(
+        &mut self,
+        call: Call,
+        name: &mut ObjectName,
+        alias: &mut Option<TableAlias>,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), Error> {
+        if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+            return Err(Error::invalid("rename the columns of a function in a SELECT instead", name.span().start));
+        }
+        let path = [FUNCTIONS.to_owned(), call.signature.name.to_owned()];
+        self.refer(path, Arc::new(Table::Question(call)), name, alias, scope);
+        Ok(())
+    }
+
+    fn refer(
+        &mut self,
+        path: [String; 2],
+        table: Arc<Table>,
+        name: &mut ObjectName,
+        alias: &mut Option<TableAlias>,
+        scope: &mut Scope<'_>,
+    ) {
+        let span = name.span();
         let [schema, table_name] = &path;
         let same = |known: &TableReference| {
             known.schema() == Some(schema.as_str()) && known.table().split('#').next() == Some(table_name.as_str())
@@ -274,8 +316,21 @@ impl Resolver<'_> {
             columns: Columns::Table(table, needs),
             using: Vec::new(),
         });
-        Ok(())
     }
+}
+
+/// The planner's own table functions.
+const PLANNERS_FUNCTIONS: [&str; 2] = ["generate_series", "range"];
+
+fn known_function(name: &ObjectName) -> Result<(), Error> {
+    let text = name.to_string();
+    if PLANNERS_FUNCTIONS.iter().any(|known| known.eq_ignore_ascii_case(&text)) {
+        return Ok(());
+    }
+    let known = questions::ALL.iter().map(|signature| signature.name).chain(PLANNERS_FUNCTIONS);
+    let near = nearest(&text, known);
+    let hint = near.first().map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    Err(Error::invalid(format!("there is no table function {text}{hint}"), name.span().start))
 }
 
 fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {

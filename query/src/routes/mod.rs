@@ -2,6 +2,7 @@
 
 mod answer;
 mod changes;
+mod questions;
 mod schema;
 mod sql;
 
@@ -20,12 +21,16 @@ use crate::{engine::Engine, error::Error};
 pub fn routes(engine: Engine) -> Router {
     Router::new()
         .route("/api/v1/sql", post(sql::post_sql))
+        .route("/api/v1/explain-diff", post(questions::post_explain))
+        .route("/api/v1/compare", post(questions::post_compare))
+        .route("/api/v1/functions", get(questions::get_functions))
         .route("/api/v1/queries", get(sql::get_queries))
         .route("/api/v1/queries/{id}", delete(sql::delete_query))
         .route("/api/v1/datasets", get(schema::get_datasets))
         .route("/api/v1/datasets/{dataset}/columns", get(schema::get_columns))
         .route("/api/v1/datasets/{dataset}/values", get(schema::get_values))
         .route("/api/v1/events/{dataset}/{id}", get(get_event))
+        .route("/api/v1/traces/{id}", get(get_trace))
         .route("/api/v1/changes", get(changes::get_changes))
         .route("/api/v1/changes/{id}", get(changes::get_change))
         .with_state(engine)
@@ -38,6 +43,13 @@ async fn get_event(
 ) -> Response {
     match engine.event(&dataset, &id).await {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(error) => refuse(&error, &headers),
+    }
+}
+
+async fn get_trace(State(engine): State<Engine>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    match engine.trace(&id).await {
+        Ok(trace) => Json(trace).into_response(),
         Err(error) => refuse(&error, &headers),
     }
 }
@@ -71,6 +83,7 @@ fn status(error: &Error) -> StatusCode {
         Error::UnknownDataset { .. }
         | Error::EventNotFound { .. }
         | Error::ChangeNotFound { .. }
+        | Error::TraceNotFound { .. }
         | Error::QueryNotFound { .. } => StatusCode::NOT_FOUND,
         Error::Metric { source, .. } => self::status(source),
         Error::Rebuild { .. } | Error::Engine { .. } | Error::Threads { .. } | Error::ReadParquet { .. } => {

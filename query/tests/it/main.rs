@@ -7,5 +7,6 @@ mod hot_cold;
 mod house;
 mod http;
 mod plans;
+mod questions;
 mod series;
 mod slt;

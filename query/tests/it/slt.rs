@@ -1,6 +1,6 @@
 //! Runs `tests/slt/*.slt`: a small dialect of SQL logic tests.
 //!
-//! `events <dataset>` stores the NDJSON lines below it, `flush` writes them to files, `query` runs the SQL below it and compares with the
+//! `events <dataset>` stores the NDJSON lines below it, `repeat <count> <dataset>` the same lines many times (`$n` is 0, 1 …), `flush` writes them to files, `query` runs the SQL below it and compares with the
 //! rows below `----` (cells joined by ` | `), `error <code>` wants an error whose text holds the line below `----`. Records end at an empty
 //! line. Every file runs twice: as it stands, and with a flush before every query, for the answers must be the same.
 
@@ -35,6 +35,12 @@ fn parse(text: &str) -> Vec<(usize, Record)> {
         let rows = || split.map(|split| body[split + 1..].to_vec()).unwrap_or_default();
         let record = match head.split_once(' ').unwrap_or((head, "")) {
             ("events", dataset) => Record::Events { dataset: dataset.to_owned(), lines: body.clone() },
+            ("repeat", rest) => {
+                let (count, dataset) = rest.split_once(' ').unwrap();
+                let repeated = (0..count.parse::<usize>().unwrap())
+                    .flat_map(|n| body.iter().map(move |line| line.replace("$n", &n.to_string())));
+                Record::Events { dataset: dataset.to_owned(), lines: repeated.collect() }
+            }
             ("own", dataset) => Record::Own { dataset: dataset.to_owned(), lines: body.clone() },
             ("flush", _) => Record::Flush,
             ("query", _) => Record::Query { sql: sql(), rows: rows() },

@@ -24,6 +24,20 @@ const functions = (list: string): SqlFunction[] =>
 
 /** The functions offered by completion. */
 export const FUNCTIONS: readonly SqlFunction[] = functions(`
+  explain_diff ('selection', 'baseline')
+  compare_variants ('experiment', 'metric')
+  compare_sections ('experiment', 'metric', by => 'statement')
+  messages_only_in ('experiment', 'variant', versus => 'A')
+  new_messages ('release')
+  srm_check ('experiment')
+  state_at (time)
+  state_diff (from, to)
+  minimum_detectable_effect ('experiment', 'metric')
+  time_bucket ('1 minute', time)
+  weighted_count ()
+  weighted_sum (number)
+  weighted_avg (number)
+  message_template (text)
   count (*) or (expression)
   sum (number)
   avg (number)
