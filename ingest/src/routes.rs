@@ -2,6 +2,7 @@
 
 use axum::{
     Json, Router,
+    body::HttpBody as _,
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -80,12 +81,19 @@ async fn post_change(State(intake): State<Intake>, headers: HeaderMap, body: axu
 /// it sees the answer instead of a broken connection.
 async fn read(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Error> {
     const DRAIN_FACTOR: usize = 4;
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let mut whole = BytesMut::new();
     let mut length = 0_usize;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Error::BodyInterrupted)?.into_data() else { continue };
         length += data.len();
         if length <= limit {
+            if data.len() == length && announced == Some(length) {
+                // It came in one piece: no copy.
+                return Ok(data);
+            }
+            // At most twice what is there already, whatever was announced.
+            whole.reserve(announced.unwrap_or(0).min(2 * length).saturating_sub(whole.len()).max(data.len()));
             whole.extend_from_slice(&data);
         } else if length > limit * DRAIN_FACTOR {
             break;

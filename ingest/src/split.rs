@@ -48,7 +48,7 @@ pub(crate) fn split(body: &[u8], media: Media, limit: usize) -> Result<Split<'_>
 
 fn split_lines(text: &[u8], limit: usize) -> Result<Split<'_>, Error> {
     let mut split = Split { events: Vec::new(), lines: Lines::default() };
-    for (number, line) in (1_u32..).zip(text.split(|&byte| byte == b'\n')) {
+    for (number, line) in (1_u32..).zip(lines(text)) {
         let line = line.trim_ascii();
         if line.is_empty() {
             continue;
@@ -60,6 +60,17 @@ fn split_lines(text: &[u8], limit: usize) -> Result<Split<'_>, Error> {
         split.lines.0.push(number);
     }
     Ok(split)
+}
+
+/// The pieces between line breaks.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = memchr::memchr(b'\n', text);
+        rest = end.map(|end| &text[end + 1..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    })
 }
 
 fn split_array(text: &[u8], open: usize, limit: usize) -> Result<Split<'_>, Error> {
@@ -110,7 +121,7 @@ fn element_end(text: &[u8], start: usize) -> Option<usize> {
 fn string_end(text: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     loop {
-        at += text.get(at..)?.iter().position(|&byte| byte == b'"' || byte == b'\\')?;
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
         if text[at] == b'"' {
             return Some(at);
         }
@@ -141,8 +152,7 @@ fn is_one_value(text: &[u8], start: usize) -> bool {
 /// True when the body looks like one object per line: its second line begins with `{`, which no line inside an object does
 /// before its first `:`.
 fn is_line_wise(text: &[u8]) -> bool {
-    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    lines.nth(1).is_some_and(|second| second[0] == b'{')
+    lines(text).map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).nth(1).is_some_and(|second| second[0] == b'{')
 }
 
 fn skip_space(text: &[u8], from: usize) -> Option<usize> {

@@ -19,6 +19,9 @@ use benches::{
 };
 use store::{AppendOptions, Clock, Config, DatasetName, Store, Timestamp};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const MINUTE_US: i64 = 60_000_000;
 const EVENTS: u32 = 40_000;
 

@@ -196,9 +196,8 @@ impl Dataset {
         if state.active.rows() > 0 {
             state.sealed_rows += state.active.rows();
             state.sealed_bytes += state.active.bytes();
-            let batches = state.active.freeze();
+            let batches = state.active.take();
             state.sealed.extend(batches);
-            state.active = Memtable::new(Arc::clone(&self.catalog));
         }
         state.sealed_seq = state.applied_seq;
         let created_at = state.created_at?;
@@ -213,12 +212,15 @@ impl Dataset {
     /// After the commit: the sealed rows are in `files` now, at one instant for every reader.
     pub(crate) fn swap(&self, last_seq: u64, files: Vec<Arc<DataFile>>, now: Timestamp) {
         let mut state = self.state.lock();
-        state.sealed = Vec::new();
+        let sealed = std::mem::take(&mut state.sealed);
         state.sealed_rows = 0;
         state.sealed_bytes = 0;
         state.files.extend(files);
         state.flushed_seq = last_seq;
         state.oldest_received = (state.active.rows() > 0).then_some(now);
+        // Giving back hundreds of megabytes takes a while: not under the lock that inserts wait for.
+        drop(state);
+        drop(sealed);
     }
 
     /// A frozen view: each event once, from memory or from a file. `None` before the first event.

@@ -139,7 +139,7 @@ impl Chunk {
             let array = match self.texts[column as usize].take() {
                 Some(builder) => {
                     self.text_rooms[column as usize] = builder.room();
-                    builder.finish(rows)
+                    builder.finish(rows)?
                 }
                 None => new_null_array(&DataType::Utf8, rows),
             };
@@ -151,7 +151,7 @@ impl Chunk {
             if let Some(builder) = self.columns[variant as usize].take() {
                 counts.push((variant, builder.values));
                 self.rooms[variant as usize] = builder.room();
-                add(field(variant), builder.finish(rows));
+                add(field(variant), builder.finish(rows)?);
             }
         }
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;

@@ -329,6 +329,15 @@ impl Memtable {
         self.frozen.clone()
     }
 
+    /// Takes every batch out, for a flush. What was learnt about columns stays, so that the next chunk has room at once.
+    pub(crate) fn take(&mut self) -> Vec<HotBatch> {
+        self.close_chunk();
+        self.frozen_rows = 0;
+        self.frozen_bytes = 0;
+        self.familiar.clear();
+        std::mem::take(&mut self.frozen)
+    }
+
     fn close_chunk(&mut self) {
         if self.open.rows == 0 {
             return;

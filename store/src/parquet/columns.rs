@@ -1,18 +1,14 @@
 //! Which columns a file has, and their values in its order of rows.
 
 use arrow::{
-    array::{Array, ArrayRef, new_null_array},
-    compute::interleave,
-    datatypes::{DataType, Field, FieldRef},
+    array::{Array, ArrayRef},
+    datatypes::{Field, FieldRef},
     error::ArrowError,
     record_batch::RecordBatch,
 };
 use hashbrown::HashMap;
 
-use super::{
-    order::{Place, contiguous},
-    rest,
-};
+use super::{gather::Gather, order::Place, rest};
 use crate::{
     catalog::{Catalog, VariantId, trie::Role},
     memtable::system_field,
@@ -152,51 +148,4 @@ fn count_values<'a>(batches: &[Source<'a>], places: &[Place]) -> HashMap<&'a str
         }
     }
     counts
-}
-
-/// The batches that some rows come from, and where each row stands in them.
-struct Gather<'a> {
-    batches: Vec<&'a Source<'a>>,
-    indices: Vec<(usize, usize)>,
-    /// Rows of the longest of the batches.
-    longest: usize,
-    contiguous: Option<(usize, usize)>,
-}
-
-impl<'a> Gather<'a> {
-    fn new(all: &'a [Source<'a>], places: &[Place]) -> Self {
-        let mut batches = Vec::new();
-        let mut numbers = vec![usize::MAX; all.len()];
-        let mut indices = Vec::with_capacity(places.len());
-        for place in places {
-            let number = &mut numbers[place.batch as usize];
-            if *number == usize::MAX {
-                *number = batches.len();
-                batches.push(&all[place.batch as usize]);
-            }
-            indices.push((*number, place.row as usize));
-        }
-        let longest = batches.iter().map(|source| source.batch.num_rows()).max().unwrap_or(0);
-        let contiguous = contiguous(places).map(|(_, row)| (0, row));
-        Self { batches, indices, longest, contiguous }
-    }
-
-    /// A column's values of the rows; null where a batch has no such column.
-    fn column(&self, name: &str, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
-        let found: Vec<Option<&ArrayRef>> = self.batches.iter().map(|source| source.column(name)).collect();
-        if let (Some((batch, row)), length) = (self.contiguous, self.indices.len()) {
-            return Ok(match found[batch] {
-                Some(array) => array.slice(row, length),
-                None => new_null_array(data_type, length),
-            });
-        }
-        if found.iter().all(Option::is_none) {
-            return Ok(new_null_array(data_type, self.indices.len()));
-        }
-        let absent =
-            if found.iter().any(Option::is_none) { Some(new_null_array(data_type, self.longest)) } else { None };
-        let arrays: Vec<&dyn Array> =
-            found.iter().filter_map(|array| array.or(absent.as_ref()).map(|array| &**array)).collect();
-        interleave(&arrays, &self.indices)
-    }
 }

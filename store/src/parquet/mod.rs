@@ -6,6 +6,7 @@
 //! types say is enough, and 300 columns of it would be 30 KB a file.
 
 mod columns;
+mod gather;
 mod order;
 mod profile;
 mod read;
