@@ -1,6 +1,6 @@
 //! Which keys a dataset has, which types occurred under each, and what they are called on disk.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use hashbrown::HashMap;
@@ -168,6 +168,7 @@ pub struct Schema {
     pub columns: Vec<Column>,
     /// How `time` is usually spelled in this dataset's events, for giving them back as sent.
     pub(crate) spelling: Option<crate::decode::time::Spelling>,
+    collapsed: BTreeSet<String>,
     index: HashMap<String, usize>,
 }
 
@@ -179,11 +180,26 @@ impl Schema {
         for (at, column) in columns.iter().enumerate() {
             index.entry(column.name.clone()).or_insert(at);
         }
-        Self { columns, spelling: None, index }
+        Self { columns, spelling: None, collapsed: BTreeSet::new(), index }
     }
 
     pub(crate) fn with_spelling(self, spelling: Option<crate::decode::time::Spelling>) -> Self {
         Self { spelling, ..self }
+    }
+
+    pub(crate) fn with_collapsed(self, collapsed: BTreeSet<String>) -> Self {
+        Self { collapsed, ..self }
+    }
+
+    /// Whether a name without a column may all the same have values, in `rest`: it stands below a prefix whose keys are ids.
+    #[must_use]
+    pub fn is_below_collapsed(&self, name: &str) -> bool {
+        crate::catalog::growth::is_below(&self.collapsed, name)
+    }
+
+    /// Prefixes whose new keys go to `rest`, without the dot: ids are used as keys there.
+    pub fn collapsed(&self) -> impl Iterator<Item = &str> {
+        self.collapsed.iter().map(String::as_str)
     }
 
     /// Looks a logical name up in O(1).

@@ -105,8 +105,26 @@ fn ids_used_as_keys_stop_making_columns() {
     for user in 0..6_000 {
         dataset.store(&[&format!(r#"{{"users":{{"u{user}":{{"visits":{user}}},"all":{{"n":1}}}},"ok":1}}"#)]);
     }
-    assert!(dataset.catalog.schema().columns.len() < 5_010);
+    let schema = dataset.catalog.schema();
+    assert!(schema.columns.len() < 210, "{}", schema.columns.len());
+    assert_eq!(schema.collapsed().collect::<Vec<_>>(), ["users"]);
     assert_eq!(dataset.last_row(), ["ok: 1"]);
+}
+
+#[test]
+fn keys_below_a_collapsed_prefix_come_back_as_sent() {
+    let mut dataset = Dataset::new();
+    for cart in 0..210 {
+        dataset.store(&[&format!(r#"{{"cart":{{"c{cart}":{{"price":{cart}.5}}}}}}"#)]);
+    }
+    assert!(dataset.catalog.schema().is_below_collapsed("cart.c1.never_seen"));
+    dataset.store(&[
+        r#"{"cart":{"new":{"price":1.25,"n":7,"name":"a\u00e9\"","list":[1,null,3],"texts":["x"],"mixed":[1,"a"],"yes":true}}}"#,
+        r#"{"cart":{"c1":{"price":2.5,"fresh":1},"d.o.t":1,"none":null,"empty":{},"bare":[]}}"#,
+        r#"{"cart.flat":1,"cart":{"flat":2}}"#,
+        r#"{"cart":{"new":"another type"},"beside":{"x":1}}"#,
+    ]);
+    assert_eq!(dataset.last_row(), ["beside.x: 1"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! two twins gets `~2`, how a key is nested and how times are spelled is settled by the memtable, in the order of the WAL:
 //! so a replay comes to the same names. A key without a stored value is not part of the schema.
 
+pub(crate) mod growth;
 pub(crate) mod names;
 mod persisted;
 pub(crate) mod trie;
@@ -13,6 +14,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
+use growth::Growth;
 pub(crate) use persisted::{CatalogError, values_tag};
 use trie::{NodeId, Trie};
 
@@ -43,6 +45,7 @@ struct Columns {
     entries: Vec<Entry>,
     variants: Vec<Physical>,
     taken: names::Taken,
+    growth: Growth,
     spelling: Option<Spelling>,
     schema: Option<Arc<Schema>>,
     /// Values stored in all columns, now and when `schema` was made.
@@ -121,12 +124,19 @@ impl Catalog {
         }
     }
 
-    /// Settles where values of `kind` under `node` go: on first sight the key gets its physical name for ever.
-    pub(crate) fn settle(&self, node: NodeId, kind: Kind) -> Settled {
+    /// Settles where values of `kind` under `node` go: on first sight the key gets its physical name for ever. `None`: it gets
+    /// no column, its values go to `rest`, also for ever. `minute`: of the receipt, since 1970.
+    pub(crate) fn settle(&self, node: NodeId, kind: Kind, minute: i64) -> Option<Settled> {
         let mut columns = self.columns.lock();
-        let column = columns.entry_of(node, &self.trie.read());
+        let column = columns.entry_of(node, &self.trie.read(), minute)?;
         let variant = columns.variant_of(column, kind);
-        Settled { variant, usual: columns.entries[column].node == node }
+        Some(Settled { variant, usual: columns.entries[column].node == node })
+    }
+
+    /// Whether the name of a key without a column tells how it is nested.
+    pub(crate) fn is_natural(&self, node: NodeId) -> bool {
+        let trie = self.trie.read();
+        trie.node(node).name.split('.').eq(trie.path(node))
     }
 
     /// Whether the logical name of a key tells how it is nested: then `rest` may hold its values.
@@ -211,6 +221,7 @@ impl Columns {
             entries: Vec::new(),
             variants: Vec::new(),
             taken: names::Taken::new(),
+            growth: Growth::default(),
             spelling: None,
             schema: None,
             values: 0,
@@ -218,13 +229,17 @@ impl Columns {
         }
     }
 
-    fn entry_of(&mut self, node: NodeId, trie: &Trie) -> usize {
+    fn entry_of(&mut self, node: NodeId, trie: &Trie, minute: i64) -> Option<usize> {
         let name = &trie.node(node).name;
         if let Some(column) = self.by_name.get(name) {
-            return *column;
+            return Some(*column);
+        }
+        if !self.growth.admit(name, minute) {
+            self.schema = None;
+            return None;
         }
         let base = self.taken.claim(name);
-        self.add_entry(name, trie.path(node), node, base)
+        Some(self.add_entry(name, trie.path(node), node, base))
     }
 
     fn add_entry(&mut self, name: &str, path: Vec<String>, node: NodeId, base: String) -> usize {
@@ -264,6 +279,6 @@ impl Columns {
             variants: entry.variants.iter().map(variant).collect(),
             path: entry.path.clone(),
         });
-        Schema::new(columns.collect()).with_spelling(self.spelling)
+        Schema::new(columns.collect()).with_spelling(self.spelling).with_collapsed(self.growth.collapsed())
     }
 }

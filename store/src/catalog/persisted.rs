@@ -3,7 +3,7 @@
 //! Schema fields in order: the system columns, then every physical column in order of settlement, which never changes.
 //! Metadata of a field: `yellowline.name` (logical name), `yellowline.kind` (suffix of the kind) and, where the name split at
 //! its dots is not how the key was nested, `yellowline.path` (array of keys). The field `time` has `yellowline.spelling`.
-//! Configuration: `yellowline.first_seen`, see `sight`. Add.tags: `yellowline.values`, the non-null values of a file's columns
+//! Configuration: `yellowline.first_seen`, see `sight`; `yellowline.growth`, see `growth`. Add.tags: `yellowline.values`, the non-null values of a file's columns
 //! in field order without the system columns, joined by commas.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use arrow::datatypes::DataType;
 use serde_json::{Map, Value, json};
 
-use super::{Catalog, Columns, Physical, Trie, trie};
+use super::{Catalog, Columns, Physical, Trie, growth::Growth, trie};
 use crate::{
     decode::time::Spelling,
     schema::{Kind, SYSTEM_COLUMNS, system_type},
@@ -23,6 +23,7 @@ const KIND: &str = "yellowline.kind";
 const PATH: &str = "yellowline.path";
 const SPELLING: &str = "yellowline.spelling";
 const FIRST_SEEN: &str = "yellowline.first_seen";
+const GROWTH: &str = "yellowline.growth";
 const VALUES: &str = "yellowline.values";
 
 /// Why a persisted catalog could not be read.
@@ -31,6 +32,9 @@ pub(crate) enum CatalogError {
     /// The text is not the JSON of a schema.
     #[error("could not parse the schema of the Delta log")]
     Parse(#[source] serde_json::Error),
+    /// The text is not what `persist` writes about prefixes.
+    #[error("could not parse yellowline.growth in the configuration of the Delta log")]
+    Growth(#[source] serde_json::Error),
     /// A field lacks what `persist` writes.
     #[error("field {field:?} in the schema of the Delta log has no valid {part}")]
     Field {
@@ -59,6 +63,9 @@ pub(super) fn persist(catalog: &Catalog) -> (String, BTreeMap<String, String>) {
     let first_seen = catalog.sights.lock().to_code();
     if !first_seen.is_empty() {
         configuration.insert(FIRST_SEEN.to_owned(), first_seen);
+    }
+    if let Some(growth) = columns.growth.to_code() {
+        configuration.insert(GROWTH.to_owned(), growth);
     }
     (json!({"type": "struct", "fields": fields}).to_string(), configuration)
 }
@@ -106,6 +113,9 @@ pub(super) fn restore(
     let schema: Value = serde_json::from_str(schema_string).map_err(CatalogError::Parse)?;
     let fields = schema["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
     let (mut trie, mut columns) = (Trie::new(), Columns::new());
+    if let Some(code) = configuration.get(GROWTH) {
+        columns.growth = Growth::from_code(code).map_err(CatalogError::Growth)?;
+    }
     for field in fields {
         let name = field["name"].as_str().unwrap_or_default();
         if SYSTEM_COLUMNS.contains(&name) {
@@ -135,6 +145,7 @@ fn restore_field(physical: &str, metadata: &Value, trie: &mut Trie, columns: &mu
             };
             let node = path.iter().fold(trie::ROOT, |parent, key| trie.find_or_add(parent, key));
             columns.taken.insert(physical);
+            columns.growth.learn(name);
             columns.add_entry(name, path, node, physical.to_owned())
         }
     };

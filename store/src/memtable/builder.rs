@@ -39,7 +39,7 @@ impl Bits {
 
     #[inline]
     fn push(&mut self, bit: bool) {
-        if self.length % 64 == 0 {
+        if self.length.is_multiple_of(64) {
             self.words.push(0);
         }
         if let Some(word) = self.words.last_mut() {

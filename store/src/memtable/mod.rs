@@ -22,7 +22,7 @@ use self::chunk::{Chunk, SystemText};
 use crate::{
     DatasetName, FirstSight, HotBatch, Timestamp,
     catalog::{
-        Catalog, VariantId,
+        Catalog, Settled, VariantId,
         trie::{NONE, NodeId, Role},
     },
     decode::{
@@ -72,6 +72,8 @@ pub(crate) struct Memtable {
     unusual: Vec<(VariantId, Value)>,
     /// Values of the row at hand that have no type.
     bare: Vec<(NodeId, Span)>,
+    /// Values of the row at hand whose key has no column.
+    uncolumned: Vec<(NodeId, Value)>,
     /// Hashes of the values of release dimensions seen since the last flush.
     familiar: HashSet<u64>,
     /// Set while a chunk is being closed: after a panic there, rows are missing, and only the WAL has them.
@@ -106,6 +108,9 @@ struct Slot {
     role: Role,
 }
 
+/// In place of a variant: values go to `rest`.
+const IN_REST: VariantId = NONE - 1;
+
 const EMPTY_SLOT: Slot = Slot { variants: [NONE; 9], is_usual: false, role: Role::None };
 
 impl Memtable {
@@ -123,6 +128,7 @@ impl Memtable {
             frozen_bytes: 0,
             unusual: Vec::new(),
             bare: Vec::new(),
+            uncolumned: Vec::new(),
             familiar: HashSet::new(),
             torn: false,
         }
@@ -185,6 +191,7 @@ impl Memtable {
     fn abandon_row(&mut self, whole: usize) {
         self.unusual.clear();
         self.bare.clear();
+        self.uncolumned.clear();
         self.open.cut(whole);
         self.close_chunk();
     }
@@ -207,7 +214,7 @@ impl Memtable {
         for Cell { node, value } in rows.cells(index) {
             match value {
                 Value::Bare(span) => self.bare.push((*node, *span)),
-                _ => self.put(*node, *value, rows),
+                _ => self.put(*node, *value, rows, stamp),
             }
         }
         #[cfg(test)]
@@ -233,7 +240,7 @@ impl Memtable {
         }
     }
 
-    /// Puts the values without a type into `rest`, empty arrays into the list of their key if there is one. False if one's
+    /// Puts the values without a type or column into `rest`, empty arrays into the list of their key if there is one. False if one's
     /// name does not tell its nesting.
     fn insert_rest(&mut self, rows: &Rows) -> bool {
         let mut told = true;
@@ -251,7 +258,17 @@ impl Memtable {
             rest.push(':');
             rest.push_str(text);
         }
-        if told && !rest.is_empty() {
+        // Where the name does not tell, the event's text does: `rest` is for queries then.
+        let is_wanted = told || !self.uncolumned.is_empty();
+        for (node, value) in std::mem::take(&mut self.uncolumned) {
+            told &= self.catalog.is_natural(node);
+            rest.push(if rest.is_empty() { '{' } else { ',' });
+            rest.push_str(&quoted(&self.catalog.trie.read().node(node).name));
+            rest.push(':');
+            push_json(&mut rest, value, rows);
+        }
+        if is_wanted && !rest.is_empty() {
+            self.open.bytes += rest.len();
             rest.push('}');
             self.open.put_system(SystemText::Rest, &rest);
         }
@@ -266,7 +283,7 @@ impl Memtable {
             self.spelling = self.catalog.settle_spelling(spelling);
         }
         if spelling.is_none() || spelling != self.spelling || row.time == stamp.received_at {
-            self.put(row.time_node, value, rows);
+            self.put(row.time_node, value, rows, stamp);
         }
     }
 
@@ -288,19 +305,21 @@ impl Memtable {
             (sent, _) => sent.is_none(),
         };
         if let (false, Some(value)) = (is_given_back, row.sent_id) {
-            self.put(row.id_node, value, rows);
+            self.put(row.id_node, value, rows, stamp);
         }
     }
 
     /// Puts a value into the open row, or, if its key is usually nested otherwise, aside.
     #[inline]
-    fn put(&mut self, node: NodeId, value: Value, rows: &Rows) {
+    fn put(&mut self, node: NodeId, value: Value, rows: &Rows, stamp: &Stamp) {
         let kind = value.kind() as usize;
         let (variant, is_usual) = match self.slots.get(node as usize) {
             Some(slot) if slot.variants[kind] != NONE => (slot.variants[kind], slot.is_usual),
-            _ => self.settle(node, value),
+            _ => self.settle(node, value, stamp),
         };
-        if is_usual {
+        if variant == IN_REST {
+            self.uncolumned.push((node, value));
+        } else if is_usual {
             self.open.put(variant, value, rows);
         } else {
             self.unusual.push((variant, value));
@@ -309,12 +328,13 @@ impl Memtable {
 
     #[cold]
     #[inline(never)]
-    fn settle(&mut self, node: NodeId, value: Value) -> (VariantId, bool) {
+    fn settle(&mut self, node: NodeId, value: Value, stamp: &Stamp) -> (VariantId, bool) {
         let at = node as usize;
         if self.slots.len() <= at {
             self.slots.resize(at + 1, EMPTY_SLOT);
         }
-        let settled = self.catalog.settle(node, value.kind());
+        let settled = self.catalog.settle(node, value.kind(), stamp.received_at.minutes());
+        let settled = settled.unwrap_or(Settled { variant: IN_REST, usual: false });
         let slot = &mut self.slots[at];
         slot.variants[value.kind() as usize] = settled.variant;
         slot.is_usual = settled.usual;
@@ -384,6 +404,29 @@ impl Memtable {
     pub(crate) fn bytes(&self) -> usize {
         // builders hold about twice the events' bytes: offsets, nulls, room to grow
         self.frozen_bytes + 2 * self.open.bytes
+    }
+}
+
+/// A value as JSON text.
+fn push_json(out: &mut String, value: Value, rows: &Rows) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Int(value) => out.push_str(&value.to_string()),
+        // the shortest digits that give the double back; decoded ones are finite
+        Value::Float(value) => out.push_str(&format!("{value:?}")),
+        Value::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+        Value::Text(span) => out.push_str(&quoted(rows.text(span))),
+        Value::Json(span) | Value::Bare(span) => out.push_str(rows.text(span)),
+        Value::List { start, length, .. } => {
+            out.push('[');
+            for (at, item) in rows.elements(start, length).iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                push_json(out, *item, rows);
+            }
+            out.push(']');
+        }
     }
 }
 
