@@ -69,12 +69,21 @@ impl Server {
     /// # Errors
     /// The binary does not run, or ends at once (its reason is on standard error).
     pub fn start(binary: &Path, data: &Path) -> Result<Self, Error> {
+        Self::start_with(binary, data, &[])
+    }
+
+    /// The same with settings, as `YELLOWLINE_STORE__FLUSH_INTERVAL_S` and its value.
+    ///
+    /// # Errors
+    /// The binary does not run, or ends at once (its reason is on standard error).
+    pub fn start_with(binary: &Path, data: &Path, settings: &[(&str, &str)]) -> Result<Self, Error> {
         let mut child = Command::new(binary)
             .arg("serve")
             .arg("--data")
             .arg(data)
             .args(["--listen", "127.0.0.1:0"])
             .env("YELLOWLINE_LOG", "warn")
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|source| Error::Start { binary: binary.to_owned(), source })?;
@@ -103,10 +112,22 @@ impl Server {
     /// # Errors
     /// `/proc` cannot be read.
     pub fn resident_bytes(&self) -> Result<u64, Error> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most memory that was ever in use, bytes.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub fn peak_bytes(&self) -> Result<u64, Error> {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, field: &str) -> Result<u64, Error> {
         let id = self.child.id();
         let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
         text.lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+            .find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
             .map(|kilobytes| kilobytes * 1024)
             .ok_or(Error::Watch { id, file: "status" })
     }
@@ -130,6 +151,13 @@ impl Server {
         };
         drop(self.child.wait());
         Ok(cpu)
+    }
+
+    /// SIGKILL: it ends where it stands.
+    pub fn kill(mut self) {
+        // Already ended: both errors are expected then.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 
     /// State letter and CPU.

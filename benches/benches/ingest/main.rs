@@ -1,137 +1,123 @@
 //! How much does a durable event cost? Posts wide events (281 columns, 2.2 KB) to a real `yellowline serve` over HTTP.
 //!
-//!     cargo build --release && cargo bench -p yellowline-benches --bench ingest -- --seconds 60
+//!     cargo build --release && cargo bench -p yellowline-benches --bench ingest -- --seconds 60 --steady 600 --soak 20
 //!
 //! MB are 10^6 bytes of uncompressed JSON. `MB/cpu-s` divides what was acknowledged by the CPU the server used in the same
 //! window; `life` does so from start to end of the process, the last flush to Parquet included. The fdatasync probe runs beside
-//! the load on the same disk.
+//! the load on the same disk. Load and server share the machine.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
-#[path = "options/mod.rs"]
 mod options;
+mod restart;
+mod run;
+mod soak;
+mod yardstick;
 
-use std::time::Duration;
-
-use anyhow::Context;
-use benches::{
-    load::{self, Plan, Report},
-    machine::{self, Latencies, SyncProbe},
-    server::Server,
-    site::{Profile, Site},
-    story::Story,
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
+
+use benches::{client::Connection, load::Plan, machine, server::Server};
 use options::Options;
-
-const MINUTE: i64 = 60_000_000;
-
-/// What one run showed.
-struct Outcome {
-    report: Report,
-    window_s: f64,
-    cpu_s: f64,
-    life_cpu_s: f64,
-    life_json_bytes: u64,
-    resident_mb: u64,
-    syncs: Latencies,
-}
+use run::{Bench, HEAD, row};
 
 fn main() -> anyhow::Result<()> {
-    let Some(options) = Options::parse("ingest")? else { return Ok(()) };
-    let site = Site::new(options.seed, Profile::Wide);
-    let now = machine::now();
-    let story = Story::past(options.seed, now - 3 * 1440 * MINUTE, now);
+    let Some(options) = Options::parse()? else { return Ok(()) };
+    let bench = Bench::new(&options, machine::now());
     println!("{}", machine::describe());
-    println!("{} --seconds {} --seed {}", options.binary.display(), options.seconds, options.seed);
-    println!();
     println!(
-        "| run | MB/cpu-s | life | MB/s | events/s | acks/s | ack p50 | p99 ms | fdatasync p50 | p99 ms | RSS MB | refused |"
+        "{} --parts {} --seconds {} --steady {} --soak {} --repeat {} --seed {}",
+        options.binary.display(),
+        options.parts.join(","),
+        options.seconds,
+        options.steady_s,
+        options.soak_minutes,
+        options.repeat,
+        options.seed
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
-    let base = plan(&options, now);
-    let full = run(&options, &site, &story, &base)?;
-    print("batches of 100, 4 connections", &full);
-    let gzip = Plan { gzip: true, ..base.clone() };
-    print("the same, gzip", &run(&options, &site, &story, &gzip)?);
-    let single = Plan { connections: 64, batch: 1, ..base.clone() };
-    print("single events, 64 connections", &run(&options, &site, &story, &single)?);
-    let pace = full.report.acks as f64 / full.window_s / 2.0;
-    let half = run(&options, &site, &story, &Plan { pace: Some(pace), ..base })?;
-    print("batches of 100, half load", &half);
-    let limit = 2.0 * half.syncs.quantile_ms(0.99) + 5.0;
     println!();
-    println!(
-        "half load: ack p99 {:.1} ms; 2 x fdatasync p99 + 5 ms = {limit:.1} ms",
-        half.report.latencies.quantile_ms(0.99)
-    );
+    if options.wants("matrix") {
+        matrix(&bench)?;
+    }
+    if options.wants("steady") {
+        println!("{HEAD}");
+        let plan = bench.plan(options.steady_s);
+        row(&bench, &format!("{} s, batches of 100, 16 connections", options.steady_s), &plan, idle)?;
+        println!();
+    }
+    let mut pace = None;
+    if options.wants("half") || (options.wants("soak") && options.soak_minutes > 0) {
+        pace = Some(half(&bench)?);
+    }
+    if options.wants("restart") {
+        restart::restart(&bench)?;
+    }
+    if options.wants("yardstick") {
+        yardstick::yardstick(&bench)?;
+    }
+    if let (true, Some(pace)) = (options.wants("soak") && options.soak_minutes > 0, pace) {
+        soak::soak(&bench, pace)?;
+    }
     Ok(())
 }
 
-fn plan(options: &Options, now: i64) -> Plan {
-    // Two minutes of the site's life pass in a second of load at most; all of it shall lie in the past.
-    let minutes = i64::try_from(options.seconds).unwrap_or(600) * 2 + 60;
-    Plan {
-        connections: 4,
-        batch: 100,
-        gzip: false,
-        warm_up: Duration::from_secs(options.seconds / 5),
-        window: Duration::from_secs(options.seconds),
-        pace: None,
-        events_max: None,
-        from_minute: now / MINUTE - minutes,
-        seed: options.seed,
+fn idle(_server: &Server, _stop: &AtomicBool) {}
+
+/// 1 to 256 connections, single events and batches, plain and gzip.
+fn matrix(bench: &Bench<'_>) -> anyhow::Result<()> {
+    println!("{HEAD}");
+    for connections in [1, 16, 64, 256] {
+        for batch in [1, 100] {
+            for gzip in [false, true] {
+                let plan = Plan { connections, batch, gzip, ..bench.plan(bench.options.seconds) };
+                let name = format!(
+                    "{connections} connections, {}, {}",
+                    if batch == 1 { "single events" } else { "batches of 100" },
+                    if gzip { "gzip" } else { "plain" }
+                );
+                row(bench, &name, &plan, idle)?;
+            }
+        }
     }
+    println!();
+    Ok(())
 }
 
-/// One run on a fresh data folder.
-fn run(options: &Options, site: &Site, story: &Story, plan: &Plan) -> anyhow::Result<Outcome> {
-    let folder = tempfile::tempdir_in(&options.folder).context("could not make a data folder")?;
-    let server = Server::start(&options.binary, &folder.path().join("data"))?;
-    let probe = SyncProbe::start(folder.path());
-    let mut edges = Vec::new();
-    let report = load::run(plan, site, story, server.address, "shop", || {
-        edges.push((std::time::Instant::now(), server.cpu()));
-    })?;
-    let [(begin, cpu_begin), (end, cpu_end)] = &edges[..] else { anyhow::bail!("the run had no window") };
-    let cpu_of = |cpu: &Result<benches::server::Cpu, _>| cpu.as_ref().map(|cpu| cpu.total_s()).unwrap_or_default();
-    let resident_mb = server.resident_bytes()? / 1_000_000;
-    let syncs = probe.stop().context("the fdatasync probe failed")?;
-    let life_json_bytes = total_json_bytes(&server, &report)?;
-    Ok(Outcome {
-        window_s: end.duration_since(*begin).as_secs_f64(),
-        cpu_s: cpu_of(cpu_end) - cpu_of(cpu_begin),
-        life_cpu_s: server.stop()?.total_s(),
-        life_json_bytes,
-        resident_mb,
-        syncs,
-        report,
-    })
+/// Latency at half of what the server takes, alone and with a heavy query beside; the pace in requests per second.
+fn half(bench: &Bench<'_>) -> anyhow::Result<f64> {
+    println!("{HEAD}");
+    let plan = bench.plan(bench.options.seconds);
+    let full = row(bench, "full load, 16 connections, batches of 100", &plan, idle)?;
+    let pace = full.report.acks as f64 / full.window_s / 2.0;
+    let plan = Plan { pace: Some(pace), ..plan };
+    let half = row(bench, "half load", &plan, idle)?;
+    let beside = row(bench, "half load, a heavy query beside", &plan, query_on_and_on)?;
+    println!();
+    for (name, outcome) in [("half load", half), ("with a heavy query beside", beside)] {
+        println!(
+            "{name}: ack p99 {:.1} ms; 2 x fdatasync p99 + 5 ms = {:.1} ms",
+            outcome.report.latencies.quantile_ms(0.99),
+            2.0 * outcome.syncs.quantile_ms(0.99) + 5.0
+        );
+    }
+    println!();
+    Ok(pace)
 }
 
-/// JSON acknowledged since the server's start: events it counts times the mean size inside the window.
-fn total_json_bytes(server: &Server, report: &Report) -> anyhow::Result<u64> {
-    let mut connection = benches::client::Connection::new(server.address, Duration::from_secs(60));
-    let answer =
-        connection.post_json("/api/v1/sql", &serde_json::json!({ "sql": "SELECT count(*) FROM shop.events" }))?;
-    let events = answer.json()["rows"][0][0].as_u64().with_context(|| format!("no count: {}", answer.text()))?;
-    Ok(events * report.json_bytes / report.events.max(1))
-}
-
-fn print(name: &str, outcome: &Outcome) {
-    let Outcome { report, window_s, .. } = outcome;
-    let megabytes = report.json_bytes as f64 / 1e6;
-    println!(
-        "| {name} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} | {:.1} | {:.2} | {:.1} | {} | {} |",
-        megabytes / outcome.cpu_s,
-        outcome.life_json_bytes as f64 / 1e6 / outcome.life_cpu_s,
-        megabytes / window_s,
-        report.events as f64 / window_s,
-        report.acks as f64 / window_s,
-        report.latencies.quantile_ms(0.5),
-        report.latencies.quantile_ms(0.99),
-        outcome.syncs.quantile_ms(0.5),
-        outcome.syncs.quantile_ms(0.99),
-        outcome.resident_mb,
-        report.refused,
-    );
+/// Groups everything by the most different texts there are, over and over.
+fn query_on_and_on(server: &Server, stop: &AtomicBool) {
+    const SQL: &str =
+        "SELECT \"user.id\", count(*), avg(duration_ms), max(url) FROM shop.events GROUP BY 1 ORDER BY 2 DESC LIMIT 10";
+    let mut connection = Connection::new(server.address, Duration::from_secs(120));
+    while !stop.load(Ordering::Relaxed) {
+        // Before the first event there is no table yet.
+        let is_answered = connection
+            .post_json("/api/v1/sql", &serde_json::json!({ "sql": SQL }))
+            .is_ok_and(|answer| answer.status == 200);
+        if !is_answered {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
 }
