@@ -26,7 +26,8 @@ async fn get(router: &Router, path: &str) -> (u16, Value) {
 /// Users of two countries; those of `jp` fail in variant B.
 fn events(count: usize) -> Vec<String> {
     let event = |n: usize| {
-        let (country, variant) = (if n.is_multiple_of(5) { "jp" } else { "de" }, if n.is_multiple_of(2) { "A" } else { "B" });
+        let (country, variant) =
+            (if n.is_multiple_of(5) { "jp" } else { "de" }, if n.is_multiple_of(2) { "A" } else { "B" });
         let status = if country == "jp" && variant == "B" { 500 } else { 200 };
         format!(
             r#"{{"id":"e{n}","time":"2026-11-20T14:00:00Z","trace_id":"t{}","status":{status},"country":"{country}","experiments":{{"13":"{variant}"}},"user":{{"id":"u{n}"}},"duration_ms":{}}}"#,
