@@ -67,12 +67,11 @@ fn ask(call: &Call, desk: &Desk<'_>) -> Result<Asked, Error> {
         "SELECT variant, first_time, count(*) AS units, sum(several) AS several FROM (\
          SELECT unit, first_value(variant ORDER BY time) AS variant, min(time) AS first_time, CASE WHEN min(variant) <> max(variant) THEN 1 ELSE 0 END AS several \
          FROM (SELECT {unit} AS unit, {variant} AS variant, time FROM {} WHERE {variant} IS NOT NULL{since}{narrowed}) GROUP BY unit) \
-         GROUP BY variant, first_time ORDER BY first_time, variant",
+         GROUP BY variant, first_time",
         desk.table("events")
     );
-    let declared = format!(
-        "SELECT coalesce(variant, 'B') AS variant, share, time {ramps} AND time = (SELECT max(time) {ramps}) ORDER BY variant"
-    );
+    let declared =
+        format!("SELECT coalesce(variant, 'B') AS variant, share, time {ramps} AND time = (SELECT max(time) {ramps})");
     let signature = call.signature;
     let name = experiment.text.clone();
     let answer = OverRows::of(move |inputs| answer(signature, &name, given.as_deref(), &inputs[0], &inputs[1]));
@@ -116,15 +115,18 @@ fn answer(
     let mut counts = vec![0.0; seen.len()];
     let mut several = 0;
     let mut sequential = Sequential::new(&shares);
-    let since = (0..units.len()).find_map(|row| units.time(row, 1));
-    for row in 0..units.len() {
+    // The statement's rows come in any order.
+    let mut order: Vec<usize> = (0..units.len()).collect();
+    order.sort_by_key(|row| units.time(*row, 1));
+    let since = order.iter().find_map(|row| units.time(*row, 1));
+    for (place, row) in order.iter().copied().enumerate() {
         let Some(arm) = units.text(row, 0).and_then(|variant| seen.iter().position(|known| known == variant)) else {
             continue;
         };
         counts[arm] += units.number(row, 2);
         several += units.count(row, 3);
         (0..units.count(row, 2)).for_each(|_| sequential.add(arm));
-        if row + 1 == units.len() || units.time(row, 1) != units.time(row + 1, 1) {
+        if order.get(place + 1).is_none_or(|next| units.time(*next, 1) != units.time(row, 1)) {
             sequential.look();
         }
     }

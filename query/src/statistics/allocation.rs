@@ -15,7 +15,7 @@ pub(crate) fn chi_squared(counts: &[f64], shares: &[f64]) -> (f64, f64) {
     let sum = counts.iter().zip(shares).map(|(seen, share)| (seen - n * share).powi(2) / (n * share)).sum();
     #[expect(clippy::cast_precision_loss, reason = "a handful of arms")]
     let freedom = counts.len().saturating_sub(1) as f64;
-    if freedom == 0.0 || sum <= 0.0 { (0.0, 1.0) } else { (sum, gamma_ur(freedom / 2.0, sum / 2.0)) }
+    if freedom == 0.0 || n == 0.0 || sum <= 0.0 { (0.0, 1.0) } else { (sum, gamma_ur(freedom / 2.0, sum / 2.0)) }
 }
 
 /// The sequential test: a Dirichlet-multinomial Bayes factor against the expected shares, as units arrive.
