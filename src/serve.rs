@@ -10,7 +10,11 @@ use std::{
 use anyhow::Context;
 use axum::{middleware, routing::get};
 use store::{Clock, Store, Timestamp};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
@@ -60,14 +64,15 @@ pub(crate) struct Running {
 /// `yellowline serve`: runs until SIGINT or SIGTERM.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let running = start(config).await?;
+    // Watched before anybody is told that the server is up: whoever reads that line may stop it at once.
+    let mut terminate = signal(SignalKind::terminate()).context("could not watch SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not watch SIGINT")?;
     if running.store.is_read_only() {
         say("read-only: events and changes are refused, nobody is paged, nothing is written")?;
     }
     say(&format!("listening on http://{}", running.addr))?;
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).context("could not watch SIGTERM")?;
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("could not watch SIGINT")?,
+        _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping");
