@@ -10,10 +10,11 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{DirEntry, Disk, DiskFile, DiskLock, DiskRead, parent};
 
@@ -49,7 +50,12 @@ pub enum Fault {
     Lost,
     /// The power goes before the operation: it and all later ones fail. Go on with [`FaultyDisk::after_power_cut`].
     PowerCut,
+    /// It is done only after this many further ones of other threads, or after [`DELAY_MAX`] when there are fewer.
+    Delayed(u64),
 }
+
+/// How long a delayed operation waits for others.
+pub const DELAY_MAX: Duration = Duration::from_millis(5);
 
 /// Decides for each changing operation, counted from 1, whether it fails.
 pub type Plan = Box<dyn FnMut(u64, Operation, &Path) -> Option<Fault> + Send>;
@@ -59,6 +65,8 @@ pub type Plan = Box<dyn FnMut(u64, Operation, &Path) -> Option<Fault> + Send>;
 pub struct FaultyDisk {
     contents: Arc<Mutex<Contents>>,
     plan: Arc<Mutex<Option<Plan>>>,
+    /// An operation was counted.
+    counted: Arc<Condvar>,
 }
 
 impl fmt::Debug for FaultyDisk {
@@ -149,7 +157,7 @@ impl FaultyDisk {
         let (entries, durable) = (contents.entries.clone(), contents.durable.clone());
         let (unsynced, files) = (contents.unsynced.clone(), contents.files.clone());
         let contents = Contents { entries, durable, unsynced, files, ..Contents::default() };
-        Self { contents: Arc::new(Mutex::new(contents)), plan: Arc::default() }
+        Self { contents: Arc::new(Mutex::new(contents)), ..Self::default() }
     }
 
     /// The disk as found after a power cut: of what was not synced, `seed` decides how much is left.
@@ -173,7 +181,7 @@ impl FaultyDisk {
         entries.retain(|path, _| path.ancestors().skip(1).all(|folder| is_root(folder) || reachable.contains(folder)));
         let files = contents.files.iter().map(|file| file.after_power_cut(&mut dice)).collect();
         let contents = Contents { durable: entries.clone(), entries, files, ..Contents::default() };
-        Self { contents: Arc::new(Mutex::new(contents)), plan: Arc::default() }
+        Self { contents: Arc::new(Mutex::new(contents)), ..Self::default() }
     }
 
     /// Flips one bit of a file, as a bad disk would.
@@ -194,6 +202,7 @@ impl FaultyDisk {
                 return Err(io::Error::other("the power is off"));
             }
             contents.operations += 1;
+            self.counted.notify_all();
             contents.operations
         };
         let fault = self.plan.lock().as_mut().and_then(|plan| plan(number, operation, path));
@@ -202,6 +211,11 @@ impl FaultyDisk {
             Some(Fault::Error(kind)) => Err(io::Error::new(kind, "injected")),
             Some(Fault::Torn(kind)) => Ok(Verdict::Torn(kind)),
             Some(Fault::Lost) => Ok(Verdict::Lost),
+            Some(Fault::Delayed(others)) => {
+                let is_early = |contents: &mut Contents| contents.operations < number + others && !contents.off;
+                self.counted.wait_while_for(&mut self.contents.lock(), is_early, DELAY_MAX);
+                Ok(Verdict::Go)
+            }
             Some(Fault::PowerCut) => {
                 self.contents.lock().off = true;
                 Err(io::Error::other("the power went off"))

@@ -17,7 +17,7 @@ mod real;
 use std::{fmt, io, path::Path, sync::Arc};
 
 use bytes::Bytes;
-pub use faulty::{Fault, FaultyDisk, Operation, Plan};
+pub use faulty::{DELAY_MAX, Fault, FaultyDisk, Operation, Plan};
 pub(crate) use hold::HoldingDisk;
 pub use read_only::ReadOnlyDisk;
 pub use real::RealDisk;
