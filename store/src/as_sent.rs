@@ -3,7 +3,6 @@
 //!
 //! Replay a failure: `YELLOWLINE_SEED=<printed seed> cargo test -p yellowline-store as_sent`.
 
-mod generate;
 mod json;
 mod tables;
 
@@ -14,9 +13,10 @@ use arrow::{
     datatypes::Int64Type,
     record_batch::RecordBatch,
 };
+use benches::hostile::Generator;
 use bytes::Bytes;
 
-use self::{generate::Generator, json::assert_same};
+use self::json::assert_same;
 use crate::{
     DatasetName, FirstSight, HotBatch, Timestamp,
     catalog::Catalog,

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod demo;
+mod exact;
 mod kill;
 mod licences;
 mod pipeline;

@@ -1,10 +1,10 @@
 //! Single promises, each with the fault that would break it.
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use store::{
     Config, DatasetName, Error, Store,
-    disk::{Fault, FaultyDisk, Operation, RealDisk},
+    disk::{Disk, Fault, FaultyDisk, Operation, RealDisk},
 };
 
 use crate::node::{FakeClock, config, event, metric, numbers, open, open_with, places, send, shop};
@@ -92,6 +92,38 @@ async fn a_commit_that_may_not_be_durable_stops_the_table_and_keeps_the_wal() {
         assert_eq!(numbers(&store, &shop()).into_iter().collect::<Vec<_>>(), [(1, 1), (2, 1), (3, 1)]);
         store.flush().await.unwrap();
         assert_eq!(places(&store).0, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_segment_stays_while_a_dataset_in_it_cannot_be_flushed_though_all_else_is() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let short = Config { wal_segment_bytes_max: 200, wal_bytes_max: 400, ..config() };
+    let store = open_with(&disk, &clock, short.clone()).await.unwrap();
+    fail(&disk, Operation::Create, "shop/_day", io::ErrorKind::Other);
+    let began = std::time::Instant::now();
+    let mut n = 0;
+    // The flusher gives up on the dataset, writes the counts, trims, and comes back five seconds later by the clock.
+    while metric(&store, "flush_failures_total") < 3 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "the flusher does not try");
+        // The WAL may grow to four times its size meanwhile, then it is busy.
+        if send(&store, &clock, &[event(n)], None).await.is_ok() {
+            n += 1;
+        }
+        clock.advance_s(10);
+        tokio::task::yield_now().await;
+    }
+    assert!(
+        disk.exists(Path::new("/data/accounts/_delta_log/00000000000000000000.json")).unwrap(),
+        "counts are written"
+    );
+    for left in [disk.after_kill(), disk.after_power_cut(0)] {
+        let store = open_with(&left, &clock, short.clone()).await.unwrap();
+        assert_eq!(
+            numbers(&store, &shop()).into_iter().collect::<Vec<_>>(),
+            (0..n).map(|n| (n, 1)).collect::<Vec<_>>()
+        );
+        assert_eq!(metric(&store, "wal_lost_events"), 0);
     }
 }
 

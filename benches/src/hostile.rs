@@ -1,10 +1,11 @@
-//! Hostile events from a seed.
+//! Hostile events from a seed: few keys, so that types and nestings collide; twins, dots and names of system columns among them;
+//! numbers and texts at the edges; and events that are broken.
 
-use std::fmt::Write as _;
+use crate::random::Random;
 
-/// `SplitMix64`.
+/// Makes events, one after the other.
 #[derive(Debug)]
-pub(super) struct Generator(u64);
+pub struct Generator(Random);
 
 /// Few keys, so that types and nestings collide.
 const KEYS: [&str; 34] = [
@@ -118,32 +119,32 @@ const TIMES: [&str; 16] = [
 ];
 
 impl Generator {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    /// The events of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(Random::of(seed, 0, 0))
     }
 
     /// A number from 0, less than `bound`.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0.bits() % bound
+    }
+
+    /// A place in a list.
+    fn place(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap_or(0)
     }
 
     fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        let at = usize::try_from(self.below(choices.len() as u64)).unwrap();
-        choices[at]
+        choices[self.place(choices.len())]
     }
 
     fn blank(&mut self) -> &'static str {
         self.pick(&["", "", "", "", " ", "\t", "\n", "\r\n"])
     }
 
-    pub(super) fn event(&mut self) -> String {
+    /// A well-formed event.
+    pub fn event(&mut self) -> String {
         let mut out = String::new();
         self.object(&mut out, 4, false);
         out
@@ -158,7 +159,7 @@ impl Generator {
             }
             let key = if in_element { self.pick(&ELEMENT_KEYS) } else { self.pick(&KEYS) };
             let (before, between, after) = (self.blank(), self.blank(), self.blank());
-            write!(out, "{before}\"{key}\"{between}:{after}").unwrap();
+            out.push_str(&format!("{before}\"{key}\"{between}:{after}"));
             match key {
                 "time" if depth == 4 && self.below(4) > 0 => out.push_str(self.pick(&TIMES)),
                 "messages" | "probes" if self.below(4) > 0 => self.elements(out, depth),
@@ -189,7 +190,7 @@ impl Generator {
             0 => out.push_str("null"),
             1 => out.push_str(self.pick(&["true", "false"])),
             2 | 3 => out.push_str(self.pick(&NUMBERS)),
-            4..=6 => write!(out, "\"{}\"", self.pick(&TEXTS)).unwrap(),
+            4..=6 => out.push_str(&format!("\"{}\"", self.pick(&TEXTS))),
             7 => self.object(out, depth, in_element),
             _ => self.array(out, depth - 1, in_element),
         }
@@ -207,7 +208,7 @@ impl Generator {
                 0 | 1 => out.push_str(self.pick(&NUMBERS)),
                 2 => out.push_str(self.pick(&["null", "true", "false"])),
                 3 => out.push_str(self.pick(&["1", "2", "null", "-7"])),
-                4 => write!(out, "\"{}\"", self.pick(&TEXTS)).unwrap(),
+                4 => out.push_str(&format!("\"{}\"", self.pick(&TEXTS))),
                 _ => self.value(out, depth, in_element),
             }
         }
@@ -215,13 +216,13 @@ impl Generator {
     }
 
     /// An event with a few bytes changed, left out or doubled.
-    pub(super) fn broken_event(&mut self) -> Vec<u8> {
+    pub fn broken_event(&mut self) -> Vec<u8> {
         let mut bytes = self.event().into_bytes();
         for _change in 0..self.below(3) + 1 {
-            let at = usize::try_from(self.below(bytes.len() as u64)).unwrap();
+            let at = self.place(bytes.len());
             match self.below(4) {
                 0 => drop(bytes.remove(at)),
-                1 => bytes[at] = b"{}[]:,\"\\0-e.\x00\xff u1"[usize::try_from(self.below(17)).unwrap()],
+                1 => bytes[at] = b"{}[]:,\"\\0-e.\x00\xff u1"[self.place(17)],
                 2 => bytes.insert(at, bytes[at]),
                 _ => bytes.truncate(at),
             }
