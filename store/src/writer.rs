@@ -109,6 +109,8 @@ pub(crate) struct Writer {
     ids: IdWindow,
     keys: KeyWindow,
     window_clock: WindowClock,
+    /// When the last group was written, by [`crate::Clock::elapsed`].
+    appended_at: Duration,
     tail: Tail,
     ulids: Ulids,
 }
@@ -131,6 +133,7 @@ impl Writer {
             ids,
             keys,
             window_clock,
+            appended_at: Duration::ZERO,
             tail,
             ulids,
         };
@@ -144,7 +147,7 @@ impl Writer {
         loop {
             let timeout = self.segment.as_ref().is_some_and(|segment| !segment.is_marked()).then_some(MARK_AFTER);
             let Some(works) = self.shared.queue.take(group_bytes_max, timeout) else { break };
-            if works.is_empty() {
+            if works.is_empty() && self.shared.clock.elapsed().saturating_sub(self.appended_at) >= MARK_AFTER {
                 self.mark();
             }
             let mut requests = Vec::with_capacity(works.len());
@@ -258,6 +261,7 @@ impl Writer {
     fn append(&mut self, bytes: &[u8]) -> io::Result<u64> {
         let Some(segment) = &mut self.segment else { return Err(io::Error::other("no WAL segment is open")) };
         let started = self.shared.clock.now();
+        self.appended_at = self.shared.clock.elapsed();
         if let Err(error) = segment.append(bytes) {
             self.previous = segment.seal();
             self.segment = None;

@@ -69,6 +69,7 @@ async fn damage_of_the_very_last_group_is_told_from_a_torn_write_once_it_is_mark
         disk.flip_bit(&segments(disk)[0], usize::try_from(end_of_first).unwrap() + 60);
     };
     let at_once = disk.after_kill();
+    clock.advance_s(1);
     // The writer marks the end when nothing follows for a second; a power cut right after it must find the mark.
     let began = std::time::Instant::now();
     while disk.open(&segments(&disk)[0]).unwrap().len() == end_of_last || metric(&store, "wal_groups_total") < 3 {
