@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray},
-    datatypes::Int64Type,
+    datatypes::{Int64Type, TimestampMicrosecondType},
     record_batch::RecordBatch,
 };
 use benches::hostile::Generator;
@@ -19,10 +19,11 @@ use bytes::Bytes;
 use self::json::assert_same;
 use crate::{
     DatasetName, FirstSight, HotBatch, Timestamp,
-    catalog::Catalog,
+    catalog::{Catalog, values_of},
     decode::{DecodeOptions, Rows, decode},
+    disk::DiskRead,
     memtable::{Memtable, Stamp},
-    parquet::{ParquetOptions, encode, read},
+    parquet::{Input, ParquetOptions, Rewrite, encode, read},
     reassemble::Reassembler,
     schema::{Column, Schema, Variant},
 };
@@ -92,6 +93,69 @@ impl Dataset {
             assert_eq!(self.columns_of(&restored.schema()), self.columns_of(&schema));
             self.check_batches(&restored.schema(), files.iter());
         }
+        // in turn: demoted, promoted, and the same again
+        let (columns_max, others_max) = [(1_000, 3), (3, 1_000), (3, 0), (2, 4)][self.sent.len() % 4];
+        if self.sent.len() < 500 {
+            self.check_rewritten(&frozen, columns_max, others_max);
+        }
+    }
+
+    /// Files written anew, one for each day, with other columns: every event and every value is what it was, and counted.
+    fn check_rewritten(&self, frozen: &[HotBatch], columns_max: usize, others_max: usize) {
+        let (few, many) = frozen.split_at(frozen.len() / 2);
+        let mut days: BTreeMap<i32, Vec<(Bytes, u64, Vec<u64>)>> = BTreeMap::new();
+        for frozen in [few, many] {
+            let options = ParquetOptions { columns_max, row_group_rows: 100 };
+            for (file, bytes) in encode(frozen, &self.catalog, &options, &mut |_day| Ok(Vec::new())).unwrap() {
+                let stats: serde_json::Value = serde_json::from_str(&file.stats).unwrap();
+                let rows = stats["numRecords"].as_u64().unwrap();
+                days.entry(file.day).or_default().push((Bytes::from(bytes), rows, values_of(&file.tags).collect()));
+            }
+        }
+        let mut rewritten = Vec::new();
+        for (day, files) in days {
+            rewritten.extend(self.rewrite(day, &files, others_max));
+        }
+        self.check_batches(&self.catalog.schema(), rewritten.iter());
+    }
+
+    fn rewrite(&self, day: i32, files: &[(Bytes, u64, Vec<u64>)], columns_max: usize) -> Vec<RecordBatch> {
+        let open = |(bytes, ..): &(Bytes, u64, Vec<u64>)| Input::open("file", Arc::new(InMemory(bytes.clone())), i64::MIN);
+        let inputs: Vec<Input> = files.iter().map(|file| open(file).unwrap()).collect();
+        let mut counts = vec![0; self.catalog.physicals().len()];
+        files.iter().for_each(|(.., values)| counts.iter_mut().zip(values).for_each(|(sum, count)| *sum += count));
+        let written = Rewrite {
+            day,
+            catalog: &self.catalog,
+            inputs: &inputs,
+            counts: &counts,
+            unused: &hashbrown::HashSet::new(),
+            options: ParquetOptions { columns_max, row_group_rows: 100 },
+            file_bytes_max: 100_000,
+            go_on: &|_| true,
+        };
+        let written = written.run(&mut || Ok(Vec::new())).unwrap();
+        let mut recounted = vec![0; counts.len()];
+        let (mut batches, mut last) = (Vec::new(), i64::MIN);
+        for (file, bytes) in written {
+            assert_eq!(file.day, day);
+            recounted.iter_mut().zip(values_of(&file.tags)).for_each(|(sum, count)| *sum += count);
+            for batch in read(Bytes::from(bytes), None).unwrap().map(Result::unwrap) {
+                for time in batch.column_by_name("time").unwrap().as_primitive::<TimestampMicrosecondType>().values() {
+                    assert!(*time >= last, "rows are in order of time, over all files");
+                    last = *time;
+                }
+                batches.push(batch);
+            }
+        }
+        let read_all = |bytes: &Bytes| read(bytes.clone(), None).unwrap().map(Result::unwrap).collect::<Vec<_>>();
+        let before: Vec<RecordBatch> = files.iter().flat_map(|(bytes, ..)| read_all(bytes)).collect();
+        let schema = self.catalog.schema();
+        let (before, after) = (values_by_seq(&schema, &before), values_by_seq(&schema, &batches));
+        assert!(before.keys().eq(after.keys()), "the same rows");
+        before.iter().zip(&after).for_each(|(before, after)| assert_eq!(before, after));
+        assert!(recounted.iter().zip(&counts).all(|(now, before)| now >= before), "{recounted:?} {counts:?}");
+        batches
     }
 
     /// The columns; counts of values may lag in a schema of many rows.
@@ -139,6 +203,50 @@ impl Dataset {
         let batch = &frozen[frozen.len() - 1].batch;
         row_of(&self.catalog.schema(), batch, batch.num_rows() - 1)
     }
+}
+
+/// A file in memory, to be read.
+#[derive(Debug)]
+struct InMemory(Bytes);
+
+impl DiskRead for InMemory {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+    fn read_at(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
+        let start = usize::try_from(offset).unwrap();
+        Ok(self.0.slice(start..start + length))
+    }
+}
+
+/// What SQL sees of each row: the value of every column of a key, from the column or, where a batch has none, from `rest`.
+fn values_by_seq(schema: &Schema, batches: &[RecordBatch]) -> BTreeMap<i64, BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    for batch in batches {
+        let seqs = batch.column_by_name("seq").unwrap().as_primitive::<Int64Type>();
+        let rest = batch.column_by_name("rest").unwrap().as_string::<i32>();
+        for row in 0..batch.num_rows() {
+            let mut values: BTreeMap<String, String> = BTreeMap::new();
+            let members: BTreeMap<String, Box<serde_json::value::RawValue>> =
+                if rest.is_null(row) { BTreeMap::new() } else { serde_json::from_str(rest.value(row)).unwrap() };
+            for column in &schema.columns {
+                let lists = crate::rest::oldest_list(column);
+                let member = members.get(&column.name).map(|member| member.get());
+                for variant in &column.variants {
+                    let value = match batch.column_by_name(&variant.physical) {
+                        Some(array) => crate::reassemble::scalar_json(variant.kind, array, row),
+                        None => member
+                            .filter(|json| crate::rest::kind_of(json, lists) == Some(variant.kind))
+                            .map(|json| crate::rest::unmark(variant.kind, json).into_owned())
+                            .map(|json| if json == "[ ]" { "[]".to_owned() } else { json }),
+                    };
+                    values.extend(value.map(|value| (variant.physical.clone(), value)));
+                }
+            }
+            assert!(all.insert(seqs.value(row), values).is_none());
+        }
+    }
+    all
 }
 
 /// The columns of keys that have a value in a row, as `physical: JSON`.

@@ -49,6 +49,27 @@ pub struct Config {
     pub checkpoint_commits: u64,
     /// Counts per minute (`system.ingest`) kept in memory, in days; older ones stay in their table.
     pub accounts_days: u64,
+    /// How often files are looked at for merging and removal, in seconds; 0: never in the background.
+    pub compact_interval_s: u64,
+    /// Files of about one size and day that are merged at least, while the day still gets events.
+    /// Lower: fewer files for queries; more rewriting.
+    pub compact_files_min: u64,
+    /// Files merged at once at most: bounds memory.
+    pub compact_files_max: u64,
+    /// Files of this size are left alone.
+    pub compact_file_bytes_min: u64,
+    /// Merging aims at files up to this size.
+    pub compact_file_bytes_max: u64,
+    /// A past day without new events for this many seconds is closed: what is small in it is merged, whatever its number.
+    pub compact_closed_after_s: u64,
+    /// Bytes of Parquet that merging writes per second at most: leaves the disk and the processor to events and queries.
+    pub compact_bytes_per_s_max: u64,
+    /// Typed columns of one file, those of experiments not counted; rarer keys are in its column `rest`. Takes effect with each file written.
+    pub file_columns_max: u64,
+    /// A column without a value in the last so many days moves to `rest` when an older file that has it is written anew.
+    pub column_unused_days: u64,
+    /// Files that are no longer live stay on disk for this many seconds, for other programs that read an older version.
+    pub removed_files_s: u64,
 }
 
 impl Default for Config {
@@ -71,6 +92,16 @@ impl Default for Config {
             datasets_max: 1000,
             checkpoint_commits: 100,
             accounts_days: 35,
+            compact_interval_s: 10,
+            compact_files_min: 8,
+            compact_files_max: 32,
+            compact_file_bytes_min: 128 * MIB,
+            compact_file_bytes_max: 256 * MIB,
+            compact_closed_after_s: 3600,
+            compact_bytes_per_s_max: 32 * MIB,
+            file_columns_max: 1000,
+            column_unused_days: 30,
+            removed_files_s: 3600,
         }
     }
 }
@@ -91,6 +122,8 @@ impl Config {
             ("datasets_max", self.datasets_max),
             ("checkpoint_commits", self.checkpoint_commits),
             ("accounts_days", self.accounts_days),
+            ("compact_bytes_per_s_max", self.compact_bytes_per_s_max),
+            ("column_unused_days", self.column_unused_days),
         ];
         let mut problems: Vec<String> = positive
             .iter()
@@ -105,6 +138,14 @@ impl Config {
         }
         if self.dedup_ids_max > u64::from(u32::MAX) / 2 {
             problems.push("store.dedup_ids_max is larger than 2,147,483,647".to_owned());
+        }
+        for (key, value) in [("compact_files_min", self.compact_files_min), ("compact_files_max", self.compact_files_max)] {
+            if value < 2 {
+                problems.push(format!("store.{key} must be at least 2"));
+            }
+        }
+        if self.compact_file_bytes_max / 2 < self.compact_file_bytes_min {
+            problems.push("store.compact_file_bytes_max must be at least twice store.compact_file_bytes_min".to_owned());
         }
         if self.folder.as_os_str().is_empty() {
             problems.push("store.folder is empty".to_owned());

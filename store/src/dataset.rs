@@ -4,11 +4,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64},
     },
 };
 
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use crate::{
@@ -39,6 +40,8 @@ pub(crate) struct Dataset {
     pub(crate) state: Mutex<State>,
     /// The Delta log; taken for a whole flush, never while holding `state`.
     pub(crate) log: Mutex<Log>,
+    /// Taken while a checkpoint is written, before `log`.
+    pub(crate) checkpointing: Mutex<()>,
     root: PathBuf,
 }
 
@@ -53,6 +56,8 @@ pub(crate) struct State {
     /// Seq of the last event in `sealed`.
     sealed_seq: u64,
     files: Vec<Arc<DataFile>>,
+    /// Files that are no longer live, by path: a snapshot may still hold them.
+    replaced: HashMap<String, Weak<DataFile>>,
     /// Seq of the last event in memory or files.
     pub(crate) applied_seq: u64,
     /// Seq of the last event in files, as the Delta log says.
@@ -109,6 +114,7 @@ impl Dataset {
             sealed_bytes: 0,
             sealed_seq: 0,
             files: log.data_files(),
+            replaced: HashMap::new(),
             applied_seq: flushed_seq,
             flushed_seq,
             oldest_received: None,
@@ -122,6 +128,7 @@ impl Dataset {
             isolated: AtomicBool::new(false),
             state: Mutex::new(state),
             log: Mutex::new(log),
+            checkpointing: Mutex::new(()),
             root,
         }
     }
@@ -223,6 +230,25 @@ impl Dataset {
         drop(sealed);
     }
 
+    /// After a commit that replaced files: at one instant for every reader.
+    pub(crate) fn replace(&self, old: &[Arc<DataFile>], new: Vec<Arc<DataFile>>) {
+        let mut state = self.state.lock();
+        state.files.retain(|file| !old.iter().any(|gone| gone.path == file.path));
+        state.files.extend(new);
+        state.replaced.retain(|_, file| file.strong_count() > 0);
+        state.replaced.extend(old.iter().map(|file| (file.path.clone(), Arc::downgrade(file))));
+    }
+
+    /// True while a snapshot has a file that is no longer live.
+    pub(crate) fn is_held(&self, path: &str) -> bool {
+        self.state.lock().replaced.get(path).is_some_and(|file| file.strong_count() > 0)
+    }
+
+    /// The live files, oldest commit first.
+    pub(crate) fn files(&self) -> Vec<Arc<DataFile>> {
+        self.state.lock().files.clone()
+    }
+
     /// A frozen view: each event once, from memory or from a file. `None` before the first event.
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
         let mut state = self.state.lock();
@@ -293,7 +319,7 @@ pub(crate) struct Hot {
 
 impl State {
     fn is_unborn(&self) -> bool {
-        self.files.is_empty() && self.rows() == 0
+        self.created_at.is_none()
     }
 
     fn rows(&self) -> usize {

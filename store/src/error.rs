@@ -154,6 +154,19 @@ pub enum Error {
         /// The dataset.
         dataset: DatasetName,
     },
+    /// Files could not be merged, or rows not be removed from them; the old files are as they were.
+    #[error("could not rewrite {files} files of day {day} of dataset {dataset}")]
+    Rewrite {
+        /// The dataset.
+        dataset: DatasetName,
+        /// The day, `2026-11-20`.
+        day: String,
+        /// How many files.
+        files: usize,
+        /// What happened.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     /// A thread of the store could not be started or has died.
     #[error("the store's {thread} thread does not run: restart the process")]
     Thread {

@@ -62,6 +62,12 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// Whole days (UTC) since the epoch, rounded down.
+    #[must_use]
+    pub fn day(self) -> i32 {
+        i32::try_from(self.0.div_euclid(86_400_000_000)).unwrap_or_default()
+    }
+
     /// Whole minutes since the epoch, rounded down.
     #[must_use]
     pub fn minutes(self) -> i64 {

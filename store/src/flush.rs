@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use files::flush;
+pub(crate) use files::{PartFile, flush};
 use parking_lot::{Condvar, Mutex};
 use trim::{trim, trim_plan};
 
@@ -176,6 +176,9 @@ impl Flusher<'_> {
         for dataset in self.shared.all_datasets() {
             let flushed = self.flush_dataset(&dataset);
             outcome = outcome.and(flushed);
+        }
+        for dataset in self.shared.all_datasets() {
+            crate::maintenance::checkpoint_if_due(self.shared, &dataset);
         }
         let counted = self.flush_accounts(self.shared.clock.now());
         outcome.and(counted).and_then(|()| trim(self.shared))

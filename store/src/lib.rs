@@ -23,6 +23,7 @@ mod applier;
 mod as_sent;
 pub mod backup;
 pub(crate) mod catalog;
+mod compact;
 mod config;
 mod dataset;
 pub(crate) mod decode;
@@ -33,6 +34,7 @@ mod error;
 pub mod event;
 mod flush;
 mod intake;
+mod maintenance;
 pub(crate) mod memtable;
 mod metrics;
 pub(crate) mod parquet;
@@ -41,6 +43,7 @@ mod queue;
 mod read;
 pub(crate) mod reassemble;
 mod recovery;
+pub mod rest;
 pub mod schema;
 mod shared;
 pub(crate) mod sight;
@@ -221,6 +224,17 @@ impl Store {
             return Ok(());
         }
         let answer = self.shared.flush.ask();
+        let waiting = tokio::task::spawn_blocking(move || answer.recv());
+        waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed))
+    }
+
+    /// Merges files until none are worth merging, removes those nobody needs any more, and writes due checkpoints: what the
+    /// background does by and by, at once and without sparing the machine.
+    ///
+    /// # Errors
+    /// What failed stays as it was and is tried again in the background.
+    pub async fn compact(&self) -> Result<(), Error> {
+        let answer = self.shared.maintenance.ask();
         let waiting = tokio::task::spawn_blocking(move || answer.recv());
         waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed))
     }

@@ -50,6 +50,8 @@ macro_rules! numbers {
             pub(crate) append: Histogram,
             /// Time of one flush of one dataset.
             pub(crate) flush: Histogram,
+            /// Time of one merge of files.
+            pub(crate) compaction: Histogram,
         }
         impl Metrics {
             fn write_numbers(&self, out: &mut String) -> std::fmt::Result {
@@ -107,6 +109,26 @@ numbers! {
     flush_stopped: "gauge",
     /// Bytes of Parquet files written.
     parquet_written_bytes_total: "counter",
+    /// Live Parquet files of all datasets.
+    files: "gauge",
+    /// Bytes of live Parquet files of all datasets.
+    file_bytes: "gauge",
+    /// Files that merging would save, by its rules.
+    compaction_backlog_files: "gauge",
+    /// Merges of files done.
+    compactions_total: "counter",
+    /// Merges of files that failed; they are tried again.
+    compaction_failures_total: "counter",
+    /// Files that were merged into others.
+    compaction_input_files_total: "counter",
+    /// Bytes of Parquet read by merging.
+    compaction_read_bytes_total: "counter",
+    /// Bytes of Parquet written by merging.
+    compaction_written_bytes_total: "counter",
+    /// When files were last merged, in seconds since 1970.
+    compaction_last_timestamp_seconds: "gauge",
+    /// Files that are no longer live and still on disk, for queries and other programs that read an older version.
+    removed_files: "gauge",
     /// Event ids remembered.
     dedup_ids: "gauge",
     /// Idempotency keys remembered.
@@ -147,6 +169,9 @@ impl Metrics {
             })
             .and_then(|()| {
                 self.flush.write(&mut out, "yellowline_store_flush_seconds", "Time of one flush of one dataset.")
+            })
+            .and_then(|()| {
+                self.compaction.write(&mut out, "yellowline_store_compaction_seconds", "Time of one merge of files.")
             });
         debug_assert!(written.is_ok(), "writing to a String does not fail");
         out

@@ -18,6 +18,7 @@ use crate::{
     dedup::IdHasher,
     disk::{Disk, DiskLock, HoldingDisk},
     flush::FlushSignal,
+    maintenance::MaintenanceSignal,
     metrics::Metrics,
     queue::{Queue, Refused},
     wal::WalIndex,
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) accounts_table: Mutex<AccountsTable>,
     pub(crate) ids: IdHasher,
     pub(crate) flush: FlushSignal,
+    pub(crate) maintenance: MaintenanceSignal,
     pub(crate) metrics: Metrics,
     /// Bytes of unflushed events of each dataset, and of all.
     memory: Mutex<HashMap<DatasetName, u64>>,
@@ -95,6 +97,7 @@ impl Shared {
             accounts_table: Mutex::new(accounts_table),
             ids: IdHasher::default(),
             flush: FlushSignal::default(),
+            maintenance: MaintenanceSignal::default(),
             metrics: Metrics::default(),
             memory: Mutex::new(HashMap::new()),
             memory_bytes: AtomicU64::new(0),

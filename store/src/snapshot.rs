@@ -32,8 +32,8 @@ pub struct HotBatch {
     pub time_max: Timestamp,
 }
 
-/// One live Parquet file of the Delta log.
-#[derive(Debug, Clone)]
+/// One live Parquet file of the Delta log. While anybody holds it, the file stays on disk, also when it is no longer live.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataFile {
     /// Relative to `Snapshot::root`, not percent-encoded: `_day=2026-11-20/part-....parquet`
     pub path: String,
@@ -47,6 +47,10 @@ pub struct DataFile {
     pub time_min: Timestamp,
     /// The latest `time` in it.
     pub time_max: Timestamp,
+    /// When it was written.
+    pub written_at: Timestamp,
+    /// True for a file that compaction made of others; false for one of a flush.
+    pub compacted: bool,
 }
 
 /// Counts of one dataset and minute of receipt: `received = stored + duplicates + Σ rejected`, in events.

@@ -1,4 +1,4 @@
-//! The three threads of a store: started together, stopped in the order the data flows.
+//! The four threads of a store: started together, stopped in the order the data flows.
 
 use std::{
     sync::{Arc, mpsc::sync_channel},
@@ -8,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    Error, applier, flush,
+    Error, applier, flush, maintenance,
     shared::Shared,
     writer::{Writer, WriterStart},
 };
@@ -38,6 +38,8 @@ impl Threads {
         threads.spawn("writer", move || writer.run())?;
         threads.spawn("applier", move || applier::run(&applier_shared, &applied))?;
         threads.spawn("flusher", move || flush::run(&flusher_shared))?;
+        let maintenance_shared = Arc::clone(shared);
+        threads.spawn("maintenance", move || maintenance::run(&maintenance_shared))?;
         Ok(threads)
     }
 
@@ -59,6 +61,7 @@ impl Threads {
 
     /// Serves what waits in line, then ends all threads. A second call does nothing.
     pub(crate) fn stop(&self) {
+        self.shared.maintenance.stop();
         self.shared.flush.stop();
         self.shared.queue.close();
         for thread in std::mem::take(&mut *self.running.lock()) {

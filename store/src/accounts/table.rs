@@ -20,7 +20,7 @@ use super::{Accounts, Counts, MINUTES_PER_DAY, Pending, Place};
 use crate::{
     DatasetName, Error, Timestamp,
     delta::{
-        Action, Add, DAY_COLUMN, Format, Log, Metadata, Protocol, Remove, Txn, checksum_tag, data_file, format_day,
+        Action, Add, DAY_COLUMN, DeltaError, Format, Log, Metadata, Protocol, Remove, Txn, checksum_tag, data_file, format_day,
     },
     disk::{Disk, create_dirs, discard, write_file},
 };
@@ -100,7 +100,7 @@ impl AccountsTable {
             return written;
         }
         if self.log.commits_since_checkpoint() >= self.checkpoint_commits
-            && let Err(error) = self.log.checkpoint()
+            && let Err(error) = self.write_checkpoint()
         {
             tracing::warn!(error = %crate::error::describe(&error), "could not write a checkpoint of the counts");
         }
@@ -176,8 +176,14 @@ impl AccountsTable {
         })
     }
 
+    fn write_checkpoint(&mut self) -> Result<(), DeltaError> {
+        let Some(checkpoint) = self.log.checkpoint() else { return Ok(()) };
+        checkpoint.write()?;
+        self.log.note_checkpoint(&checkpoint).map_or(Ok(()), |kept| checkpoint.remove_before(kept))
+    }
+
     fn remove_expired(&mut self, now: Timestamp) {
-        for path in self.log.take_expired(now.0 / 1000 - REMOVED_KEPT_MS) {
+        for path in self.log.take_expired(now.0 / 1000 - REMOVED_KEPT_MS, &|_| false) {
             discard(&*self.disk, &self.log.root().join(path));
         }
     }

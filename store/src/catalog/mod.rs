@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use growth::Growth;
-pub(crate) use persisted::{CatalogError, values_tag};
+pub(crate) use persisted::{CatalogError, values_of, values_tag};
 use trie::{NodeId, Trie};
 
 use crate::{

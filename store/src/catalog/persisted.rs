@@ -105,6 +105,12 @@ pub(crate) fn values_tag(counts: &[u64]) -> (String, String) {
     (VALUES.to_owned(), counts.join(","))
 }
 
+/// The inverse of [`values_tag`], from all tags of a file; nothing for a file without that tag.
+pub(crate) fn values_of(tags: &BTreeMap<String, String>) -> impl Iterator<Item = u64> {
+    let counts = tags.get(VALUES).map(|counts| counts.split(','));
+    counts.into_iter().flatten().map(|count| count.parse().unwrap_or(0))
+}
+
 pub(super) fn restore(
     schema_string: &str,
     configuration: &BTreeMap<String, String>,
@@ -154,9 +160,7 @@ fn restore_field(physical: &str, metadata: &Value, trie: &mut Trie, columns: &mu
 }
 
 fn restore_counts(tags: &BTreeMap<String, String>, columns: &mut Columns) {
-    let Some(counts) = tags.get(VALUES) else { return };
-    for (variant, count) in counts.split(',').enumerate() {
-        let count: u64 = count.parse().unwrap_or(0);
+    for (variant, count) in values_of(tags).enumerate() {
         if let Some(physical) = columns.variants.get_mut(variant) {
             physical.values += count;
             columns.values += count;

@@ -1,7 +1,7 @@
 //! Checkpoints: the whole state of a log in one Parquet file, so that opening a table reads few files; and the removal of
 //! log files that no reader needs any more.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use parquet::{
 };
 
 use super::{Action, DeltaError, LOG_FOLDER, Log, Remove, TableState};
-use crate::disk::{discard, replace_file};
+use crate::disk::{Disk, discard, replace_file};
 
 /// Rows encoded at a time.
 const BATCH_ROWS: usize = 1024;
@@ -37,40 +37,65 @@ pub(crate) enum CheckpointError {
     Json(#[from] serde_json::Error),
 }
 
+/// Everything a checkpoint says, taken out of the log so that it is written while commits go on.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    version: u64,
+    state: TableState,
+}
+
 impl Log {
-    /// Writes a checkpoint of the newest version, durably, then removes what lies before the checkpoint before it.
+    /// The newest version, to be written as a checkpoint; `None` before the first commit.
+    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
+        let version = self.state.version?;
+        let (disk, folder) = (Arc::clone(&self.disk), self.root.join(LOG_FOLDER));
+        Some(Checkpoint { disk, folder, version, state: self.state.clone() })
+    }
+
+    /// Counts a written checkpoint as the newest. What lies before the returned version is then needed by nobody: with that
+    /// checkpoint and the newer one two independent ways to every later version remain.
+    pub(crate) fn note_checkpoint(&mut self, written: &Checkpoint) -> Option<u64> {
+        if self.checkpoints[0] < Some(written.version) {
+            self.checkpoints = [Some(written.version), self.checkpoints[0]];
+        }
+        self.checkpoints[1]
+    }
+
+    /// Removed files that no reader of an older version can want any more and nobody here holds, forgotten with this call.
+    pub(crate) fn take_expired(&mut self, before_ms: i64, is_held: &dyn Fn(&str) -> bool) -> Vec<String> {
+        let expired = |remove: &Remove| remove.deletion_timestamp.unwrap_or(0) < before_ms && !is_held(&remove.path);
+        self.state.removed.extract_if(.., |_, remove| expired(remove)).map(|(path, _)| path).collect()
+    }
+}
+
+impl Checkpoint {
+    /// Writes it durably.
     ///
     /// # Errors
     /// The log stays as valid as before; try again later.
-    pub(crate) fn checkpoint(&mut self) -> Result<(), DeltaError> {
-        let Some(version) = self.state.version else { return Ok(()) };
-        let folder = self.root.join(LOG_FOLDER);
-        let path = folder.join(file_name(version));
+    pub(crate) fn write(&self) -> Result<(), DeltaError> {
+        let path = self.folder.join(file_name(self.version));
         let write = |source| DeltaError::Write { path: path.clone(), source };
         let (bytes, rows) = encode(&self.state).map_err(|error| write(io::Error::other(error)))?;
         replace_file(&*self.disk, &path, &bytes).map_err(write)?;
-        let hint = serde_json::json!({ "version": version, "size": rows, "numOfAddFiles": self.state.files.len() });
-        replace_file(&*self.disk, &folder.join("_last_checkpoint"), hint.to_string().as_bytes()).map_err(write)?;
-        self.checkpoints = [Some(version), self.checkpoints[0]];
-        if let Some(kept) = self.checkpoints[1] {
-            self.remove_before(kept).map_err(|source| DeltaError::Read { path: folder, source })?;
-        }
-        Ok(())
+        let hint =
+            serde_json::json!({ "version": self.version, "size": rows, "numOfAddFiles": self.state.files.len() });
+        replace_file(&*self.disk, &self.folder.join("_last_checkpoint"), hint.to_string().as_bytes()).map_err(write)
     }
 
-    /// Removed files that no reader of an older version can want any more, forgotten with this call.
-    pub(crate) fn take_expired(&mut self, before_ms: i64) -> Vec<String> {
-        let expired = |remove: &Remove| remove.deletion_timestamp.unwrap_or(0) < before_ms;
-        self.state.removed.extract_if(.., |_, remove| expired(remove)).map(|(path, _)| path).collect()
-    }
-
-    /// Removes commits and checkpoints older than checkpoint `kept`: with it and the newer one two independent ways remain.
-    fn remove_before(&self, kept: u64) -> io::Result<()> {
-        let folder = self.root.join(LOG_FOLDER);
-        for entry in self.disk.list(&folder)? {
+    /// Removes commits and checkpoints before version `kept`.
+    ///
+    /// # Errors
+    /// What is left is removed with the next checkpoint.
+    pub(crate) fn remove_before(&self, kept: u64) -> Result<(), DeltaError> {
+        let entries = self.disk.list(&self.folder);
+        let entries = entries.map_err(|source| DeltaError::Read { path: self.folder.clone(), source })?;
+        for entry in entries {
             let version = super::version_of(&entry.name).or_else(|| version_of(&entry.name));
             if version.is_some_and(|version| version < kept) {
-                discard(&*self.disk, &folder.join(&entry.name));
+                discard(&*self.disk, &self.folder.join(&entry.name));
             }
         }
         Ok(())
@@ -79,7 +104,7 @@ impl Log {
 
 fn encode(state: &TableState) -> Result<(Vec<u8>, usize), CheckpointError> {
     let single = [state.protocol.clone().map(Action::from), state.metadata.clone().map(Action::from)];
-    let actions: Vec<Action> = single
+    let mut actions = single
         .into_iter()
         .flatten()
         .chain(state.txns.values().cloned().map(Action::from))
@@ -90,20 +115,22 @@ fn encode(state: &TableState) -> Result<(Vec<u8>, usize), CheckpointError> {
             add.data_change = false;
             Action::from(add)
         }))
-        .collect();
+        .peekable();
     let schema = schema();
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut rows) = (Vec::new(), 0);
     let mut writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties))?;
     let mut decoder = arrow_json::ReaderBuilder::new(schema).with_batch_size(BATCH_ROWS).build_decoder()?;
-    for rows in actions.chunks(BATCH_ROWS) {
-        decoder.serialize(rows)?;
+    while actions.peek().is_some() {
+        let chunk: Vec<Action> = actions.by_ref().take(BATCH_ROWS).collect();
+        rows += chunk.len();
+        decoder.serialize(&chunk)?;
         if let Some(batch) = decoder.flush()? {
             writer.write(&batch)?;
         }
     }
     writer.close()?;
-    Ok((bytes, actions.len()))
+    Ok((bytes, rows))
 }
 
 pub(super) fn decode(bytes: Bytes) -> Result<Vec<Action>, CheckpointError> {

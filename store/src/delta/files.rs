@@ -21,6 +21,8 @@ pub(crate) fn checksum_tag(crc32c: u32) -> (String, String) {
 pub(crate) fn checksum_of(add: &Add) -> Option<u32> {
     u32::from_str_radix(add.tags.as_ref()?.get(CHECKSUM_TAG)?, 16).ok()
 }
+/// Tag of files that compaction made of others.
+pub(crate) const COMPACTED_TAG: &str = "yellowline.compacted";
 
 impl Log {
     /// All live files, oldest commit first.
@@ -43,6 +45,8 @@ pub(crate) fn data_file(add: &Add) -> DataFile {
         day: day.unwrap_or(0),
         time_min: time("minValues").unwrap_or(Timestamp(i64::MIN)),
         time_max: time("maxValues").unwrap_or(Timestamp(i64::MAX)),
+        written_at: Timestamp(add.modification_time.saturating_mul(1_000)),
+        compacted: add.tags.as_ref().is_some_and(|tags| tags.contains_key(COMPACTED_TAG)),
     }
 }
 

@@ -41,7 +41,7 @@ use std::{
 };
 
 pub(crate) use action::{Action, Add, Format, Metadata, Protocol, Remove, Txn};
-pub(crate) use files::{DAY_COLUMN, checksum_of, checksum_tag, data_file, format_day, received_max};
+pub(crate) use files::{COMPACTED_TAG, DAY_COLUMN, checksum_of, checksum_tag, data_file, format_day, received_max};
 
 use crate::{
     Timestamp,

@@ -13,7 +13,6 @@ use crate::{
         Action, Add, DAY_COLUMN, DeltaError, Format, Metadata, Protocol, Txn, checksum_tag, data_file, format_day,
     },
     disk::{DiskFile, create_dirs, discard},
-    error::describe,
     metrics::Metrics,
     parquet::{self, EncodedFile, ParquetOptions},
     shared::Shared,
@@ -52,10 +51,8 @@ pub(crate) fn flush(shared: &Shared, dataset: &Arc<Dataset>) -> Result<bool, Err
     Metrics::add(&shared.metrics.flushes_total, 1);
     shared.metrics.flush.record_us(shared.clock.now().0 - started.0);
     shared.note_memory(std::iter::once(Arc::clone(dataset)));
-    if log.commits_since_checkpoint() >= shared.config.checkpoint_commits
-        && let Err(error) = log.checkpoint()
-    {
-        tracing::warn!(dataset = %dataset.name, error = %describe(&error), "could not write a checkpoint; tried again after the next flush");
+    if log.commits_since_checkpoint() >= shared.config.checkpoint_commits {
+        shared.maintenance.wake();
     }
     Ok(true)
 }
@@ -88,13 +85,50 @@ const SYNC_BYTES: u64 = 1024 * 1024;
 
 /// A Parquet file on its way to the disk.
 #[derive(Debug)]
-struct PartFile {
+pub(crate) struct PartFile {
     file: Box<dyn DiskFile>,
     /// Relative to the table.
     path: String,
     bytes: u64,
     crc32c: u32,
     synced: u64,
+}
+
+impl PartFile {
+    /// A new file in the folder of its day; its path goes to `created`, for removal when nothing comes of it.
+    pub(crate) fn create(
+        shared: &Shared,
+        dataset: &Dataset,
+        day: i32,
+        created: &mut Vec<String>,
+    ) -> io::Result<Self> {
+        let (disk, root) = (&shared.disk, dataset.root());
+        let path = format!("{}/part-{}.parquet", day_folder(day), ulid_of(shared.clock.now()));
+        create_dirs(&**disk, &shared.config.folder, &root.join(day_folder(day)))?;
+        let file = disk.create(&root.join(&path))?;
+        created.push(path.clone());
+        Ok(Self { file, path, bytes: 0, crc32c: 0, synced: 0 })
+    }
+
+    /// Bytes so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Makes the bytes so far durable.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    /// Makes the whole file durable, its name too; what the log is to say of it.
+    pub(crate) fn finish(mut self, shared: &Shared, dataset: &Dataset, file: EncodedFile) -> Result<Add, Error> {
+        let path = dataset.root().join(&self.path);
+        let folder = path.parent().unwrap_or(dataset.root());
+        let synced = self.file.sync().and_then(|()| shared.disk.sync_dir(folder));
+        synced.map_err(|source| Error::folder("sync", &path, source))?;
+        Metrics::add(&shared.metrics.parquet_written_bytes_total, self.bytes);
+        Ok(add_of(file, self, shared.clock.now()))
+    }
 }
 
 impl Write for PartFile {
@@ -130,25 +164,11 @@ fn encode_and_sync(
     sealed: &Sealed,
     created: &mut Vec<String>,
 ) -> Result<Vec<Add>, Error> {
-    let (disk, root) = (&shared.disk, dataset.root());
-    let mut create = |day: i32| -> io::Result<PartFile> {
-        let path = format!("{}/part-{}.parquet", day_folder(day), ulid_of(shared.clock.now()));
-        create_dirs(&**disk, &shared.config.folder, &root.join(day_folder(day)))?;
-        let file = disk.create(&root.join(&path))?;
-        created.push(path.clone());
-        Ok(PartFile { file, path, bytes: 0, crc32c: 0, synced: 0 })
-    };
-    let encoded = parquet::encode(&sealed.batches, &dataset.catalog, &ParquetOptions::default(), &mut create)
+    let mut create = |day: i32| PartFile::create(shared, dataset, day, created);
+    let options = ParquetOptions::of(&shared.config);
+    let encoded = parquet::encode(&sealed.batches, &dataset.catalog, &options, &mut create)
         .map_err(|source| Error::encode(&dataset.name, source))?;
-    let mut adds = Vec::with_capacity(encoded.len());
-    for (file, mut part) in encoded {
-        let path = root.join(&part.path);
-        let folder = path.parent().unwrap_or(root);
-        part.file.sync().and_then(|()| disk.sync_dir(folder)).map_err(|source| Error::folder("sync", &path, source))?;
-        Metrics::add(&shared.metrics.parquet_written_bytes_total, part.bytes);
-        adds.push(add_of(file, part, shared.clock.now()));
-    }
-    Ok(adds)
+    encoded.into_iter().map(|(file, part)| part.finish(shared, dataset, file)).collect()
 }
 
 fn add_of(mut file: EncodedFile, part: PartFile, now: Timestamp) -> Add {

@@ -31,6 +31,7 @@ use crate::{
         time::Spelling,
     },
     reassemble::quoted,
+    rest::without_mark,
 };
 
 /// Rows of a full chunk: what DataFusion takes as one batch.
@@ -256,7 +257,7 @@ impl Memtable {
             rest.push(if rest.is_empty() { '{' } else { ',' });
             rest.push_str(&quoted(&self.catalog.trie.read().node(node).name));
             rest.push(':');
-            rest.push_str(text);
+            rest.push_str(&without_mark(text));
         }
         // Where the name does not tell, the event's text does: `rest` is for queries then.
         let is_wanted = told || !self.uncolumned.is_empty();

@@ -41,26 +41,40 @@ pub(super) struct Columns {
 impl Columns {
     /// All columns with a value in these rows; the most frequent `typed_max` and those of experiments are typed.
     pub(super) fn choose(catalog: &Catalog, batches: &[Source<'_>], places: &[Place], typed_max: usize) -> Self {
-        let physicals = catalog.physicals();
         let counts = count_values(batches, places);
+        Self::most_frequent(catalog, typed_max, &|_, physical| counts.get(physical).copied().unwrap_or(0), &|_| false)
+    }
+
+    /// The same by numbers of values per column; those `unused` are not typed, however frequent.
+    pub(super) fn most_frequent(
+        catalog: &Catalog,
+        typed_max: usize,
+        count_of: &dyn Fn(VariantId, &str) -> u64,
+        unused: &dyn Fn(VariantId) -> bool,
+    ) -> Self {
+        let physicals = catalog.physicals();
         let mut present: Vec<(u64, KeyColumn)> = Vec::new();
         for (variant, physical) in (0..).zip(&physicals) {
-            if let Some(count) = counts.get(&*physical.name).filter(|count| **count > 0) {
+            let count = count_of(variant, &physical.name);
+            if count > 0 {
                 let (kind, name) = (physical.kind, catalog.logical_name(variant));
-                present.push((*count, KeyColumn { variant, kind, physical: physical.name.to_string(), name }));
+                present.push((count, KeyColumn { variant, kind, physical: physical.name.to_string(), name }));
             }
         }
-        let mut in_rest = Vec::new();
-        if present.len() > typed_max {
+        let is_experiment = |column: &KeyColumn| Role::of(&column.name) == Role::Experiment;
+        let (mut typed, mut in_rest): (Vec<_>, Vec<_>) =
+            present.into_iter().partition(|(_, column)| is_experiment(column) || !unused(column.variant));
+        if typed.len() > typed_max {
             // a stable sort: of equally frequent ones the older stays typed
             let (experiments, mut others): (Vec<_>, Vec<_>) =
-                present.into_iter().partition(|(_, column)| Role::of(&column.name) == Role::Experiment);
+                typed.into_iter().partition(|(_, column)| is_experiment(column));
             others.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-            in_rest = others.split_off(others.len().min(typed_max)).into_iter().map(|(_, column)| column).collect();
+            in_rest.extend(others.split_off(others.len().min(typed_max)));
             others.extend(experiments);
-            present = others;
+            typed = others;
         }
-        let mut typed: Vec<KeyColumn> = present.into_iter().map(|(_, column)| column).collect();
+        let columns = |counted: Vec<(u64, KeyColumn)>| counted.into_iter().map(|(_, column)| column).collect();
+        let (mut typed, in_rest): (Vec<KeyColumn>, Vec<KeyColumn>) = (columns(typed), columns(in_rest));
         typed.sort_by_key(|column| column.variant);
         Self { typed, in_rest, variants: physicals.len() }
     }

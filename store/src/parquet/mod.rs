@@ -7,10 +7,13 @@
 
 mod columns;
 mod gather;
+mod merge;
 mod order;
 mod profile;
+mod promote;
 mod read;
 mod rest;
+mod rewrite;
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -19,20 +22,24 @@ use ::parquet::{
     errors::ParquetError,
 };
 use arrow::{
-    array::{Array, AsArray},
+    array::{Array, ArrayRef, AsArray},
     datatypes::{Int64Type, Schema, TimestampMicrosecondType},
     error::ArrowError,
     record_batch::RecordBatch,
 };
 use serde_json::json;
 
-pub(crate) use self::read::read;
+pub(crate) use self::{
+    merge::{Input, RowKeys},
+    read::read,
+    rewrite::{Rewrite, RewriteError},
+};
 use self::{
     columns::{Columns, Source},
     order::Place,
 };
 use crate::{
-    HotBatch, Timestamp,
+    Config, HotBatch, Timestamp,
     catalog::{Catalog, values_tag},
 };
 
@@ -48,6 +55,12 @@ pub(crate) struct ParquetOptions {
 impl Default for ParquetOptions {
     fn default() -> Self {
         Self { row_group_rows: 131_072, columns_max: 1_000 }
+    }
+}
+
+impl ParquetOptions {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { columns_max: usize::try_from(config.file_columns_max).unwrap_or(usize::MAX), ..Self::default() }
     }
 }
 
@@ -197,11 +210,13 @@ fn millis(time: Timestamp) -> String {
 
 /// The values of a system column of numbers or times in each batch.
 fn integers<'a>(batches: &[Source<'a>], column: &'static str) -> Result<Vec<&'a [i64]>, EncodeError> {
-    let values = |source: &Source<'a>| -> Option<&'a [i64]> {
-        let array = source.column(column)?;
-        let integers = array.as_primitive_opt::<Int64Type>().map(|array| &**array.values());
-        let times = array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| &**array.values());
-        integers.or(times).filter(|_| array.null_count() == 0)
-    };
-    batches.iter().map(|source| values(source).ok_or(EncodeError::NoColumn { column })).collect()
+    let values = |source: &Source<'a>| source.column(column).and_then(numbers).ok_or(EncodeError::NoColumn { column });
+    batches.iter().map(values).collect()
+}
+
+/// The values of a column of numbers or times without nulls.
+fn numbers(array: &ArrayRef) -> Option<&[i64]> {
+    let integers = array.as_primitive_opt::<Int64Type>().map(|array| &**array.values());
+    let times = array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| &**array.values());
+    integers.or(times).filter(|_| array.null_count() == 0)
 }

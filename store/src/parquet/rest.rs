@@ -5,7 +5,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 
 use super::columns::KeyColumn;
-use crate::reassemble::{quoted, scalar_json};
+use crate::{
+    reassemble::{quoted, scalar_json},
+    rest::mark,
+};
 
 /// `rest` of some rows with the values of further columns added to it.
 pub(super) fn add(rest: &ArrayRef, overflow: &[(&KeyColumn, ArrayRef)]) -> ArrayRef {
@@ -25,7 +28,7 @@ pub(super) fn add(rest: &ArrayRef, overflow: &[(&KeyColumn, ArrayRef)]) -> Array
                 }
                 object.push_str(name);
                 object.push(':');
-                object.push_str(&value);
+                object.push_str(&mark(column.kind, value));
             }
         }
         if object.len() > 1 {

@@ -45,7 +45,7 @@ impl Model {
 
 /// Small limits, so that a short workload rolls segments, trims and writes checkpoints.
 fn small() -> Config {
-    Config { wal_segment_bytes_max: 400, wal_bytes_max: 3000, checkpoint_commits: 3, ..config() }
+    Config { wal_segment_bytes_max: 400, wal_bytes_max: 3000, checkpoint_commits: 3, compact_files_min: 2, ..config() }
 }
 
 fn with_id(n: u64) -> String {
@@ -78,11 +78,15 @@ async fn work(disk: &FaultyDisk, clock: &Arc<FakeClock>, model: &mut Model) -> O
     send_one(&store, clock, model, 3, None).await;
     send_one(&store, clock, model, 1, Some("key-1")).await;
     store.flush().await.ok();
-    let (ids, keys) = (model.batch(6, None), model.batch(2, Some("key-2")));
-    let (ids_taken, keys_taken, _) =
-        tokio::join!(insist(&store, clock, &ids), insist(&store, clock, &keys), store.flush());
-    model.note(ids, ids_taken);
-    model.note(keys, keys_taken);
+    for round in 0..2 {
+        let (ids, keys) = (model.batch(6, None), model.batch(2, Some(&format!("key-round-{round}"))));
+        let (ids_taken, keys_taken, _) =
+            tokio::join!(insist(&store, clock, &ids), insist(&store, clock, &keys), store.flush());
+        model.note(ids, ids_taken);
+        model.note(keys, keys_taken);
+    }
+    store.compact().await.ok();
+    send_one(&store, clock, model, 5, None).await;
     store.close().await.ok();
     drop(store);
     let store = open_with(disk, clock, small()).await.ok()?;

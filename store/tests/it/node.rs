@@ -51,7 +51,7 @@ pub(crate) fn shop() -> DatasetName {
 }
 
 pub(crate) fn config() -> Config {
-    Config { folder: PathBuf::from("/data"), ..Config::default() }
+    Config { folder: PathBuf::from("/data"), compact_interval_s: 0, ..Config::default() }
 }
 
 pub(crate) async fn open(disk: &FaultyDisk, clock: &Arc<FakeClock>) -> Result<Store, Error> {

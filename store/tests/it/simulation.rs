@@ -1,5 +1,5 @@
-//! A node's life from one seed: requests, several at once, retries, flushes, clean stops, kills, power cuts, disk errors, late
-//! operations and clock jumps, compared with a model after every restart.
+//! A node's life from one seed: requests, several at once, retries, flushes, merges of files, clean stops, kills, power cuts, disk
+//! errors, late operations and clock jumps, compared with a model after every restart.
 //!
 //! `YELLOWLINE_SIMULATIONS=100000` lives that many, from seed `YELLOWLINE_SIMULATION_SEED` (0) on; each thousandth is printed, so
 //! that a batch can be taken up again where it ended. A failure names its seed: repeat it with that seed and one simulation.
@@ -87,6 +87,9 @@ impl Node {
             checkpoint_commits: 2 + dice.roll(6),
             memtable_rows_max: 5 + dice.roll(100),
             group_bytes_max: 1 + dice.roll(100_000),
+            compact_files_min: 2 + dice.roll(3),
+            file_columns_max: dice.roll(4),
+            removed_files_s: dice.roll(60),
             ..config()
         };
         Self {
@@ -140,7 +143,7 @@ impl Node {
         if self.disk.is_off() {
             return self.restart(store, 2).await;
         }
-        match self.dice.roll(20) {
+        match self.dice.roll(22) {
             0..=7 => self.send_new(&store).await,
             8..=9 => self.send_several(&store).await,
             10..=12 => self.send_again(&store).await,
@@ -152,7 +155,11 @@ impl Node {
             15 => self.move_clock(),
             16 => self.break_disk(),
             17 => self.disk.heal(),
-            what => return self.restart(store, what - 18).await,
+            18..=19 => {
+                let outcome = store.compact().await.map_err(|error| error.to_string());
+                self.story.push(format!("compact: {outcome:?}"));
+            }
+            what => return self.restart(store, what - 20).await,
         }
         store
     }
