@@ -120,7 +120,8 @@ impl Dataset {
     }
 
     fn rewrite(&self, day: i32, files: &[(Bytes, u64, Vec<u64>)], columns_max: usize) -> Vec<RecordBatch> {
-        let open = |(bytes, ..): &(Bytes, u64, Vec<u64>)| Input::open("file", Arc::new(InMemory(bytes.clone())), i64::MIN);
+        let open =
+            |(bytes, ..): &(Bytes, u64, Vec<u64>)| Input::open("file", Arc::new(InMemory(bytes.clone())), i64::MIN);
         let inputs: Vec<Input> = files.iter().map(|file| open(file).unwrap()).collect();
         let mut counts = vec![0; self.catalog.physicals().len()];
         files.iter().for_each(|(.., values)| counts.iter_mut().zip(values).for_each(|(sum, count)| *sum += count));

@@ -139,13 +139,16 @@ impl Config {
         if self.dedup_ids_max > u64::from(u32::MAX) / 2 {
             problems.push("store.dedup_ids_max is larger than 2,147,483,647".to_owned());
         }
-        for (key, value) in [("compact_files_min", self.compact_files_min), ("compact_files_max", self.compact_files_max)] {
+        for (key, value) in
+            [("compact_files_min", self.compact_files_min), ("compact_files_max", self.compact_files_max)]
+        {
             if value < 2 {
                 problems.push(format!("store.{key} must be at least 2"));
             }
         }
         if self.compact_file_bytes_max / 2 < self.compact_file_bytes_min {
-            problems.push("store.compact_file_bytes_max must be at least twice store.compact_file_bytes_min".to_owned());
+            problems
+                .push("store.compact_file_bytes_max must be at least twice store.compact_file_bytes_min".to_owned());
         }
         if self.folder.as_os_str().is_empty() {
             problems.push("store.folder is empty".to_owned());

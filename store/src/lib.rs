@@ -234,6 +234,9 @@ impl Store {
     /// # Errors
     /// What failed stays as it was and is tried again in the background.
     pub async fn compact(&self) -> Result<(), Error> {
+        if self.is_read_only() {
+            return Ok(());
+        }
         let answer = self.shared.maintenance.ask();
         let waiting = tokio::task::spawn_blocking(move || answer.recv());
         waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed))

@@ -115,12 +115,8 @@ impl Drop for Ended<'_> {
 /// Works until it is stopped.
 pub(crate) fn run(shared: &Shared) {
     let _ended = Ended(&shared.maintenance);
-    let mut maintenance = Maintenance {
-        shared,
-        looked_at: shared.clock.elapsed(),
-        resting: HashMap::new(),
-        bad_files: HashSet::new(),
-    };
+    let mut maintenance =
+        Maintenance { shared, looked_at: shared.clock.elapsed(), resting: HashMap::new(), bad_files: HashSet::new() };
     loop {
         let (asked, stop) = shared.maintenance.wait(TICK);
         if stop {

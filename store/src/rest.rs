@@ -45,7 +45,8 @@ fn list_kind(json: &str, lists: Option<Kind>) -> Option<Kind> {
     if items.is_empty() {
         return lists.filter(|_| is_marked(json));
     }
-    let is_null = |item: &str| item.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) && !is_held(item);
+    let is_null =
+        |item: &str| item.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) && !is_held(item);
     let mut kinds = items.iter().flatten().filter(|item| !is_null(item)).map(|item| kind_of(item, None));
     let is_number = |kind: Option<Kind>| matches!(kind, Some(Kind::Int | Kind::Float));
     let merged = kinds.next().and_then(|first| {
@@ -60,7 +61,8 @@ fn list_kind(json: &str, lists: Option<Kind>) -> Option<Kind> {
         Some(Kind::Float) => Some(Kind::Floats),
         Some(Kind::Text) => Some(Kind::Texts),
         Some(Kind::Bool) => Some(Kind::Bools),
-        _ => (is_marked(json) || serde_json::from_str(json).is_ok_and(|value| has_value(&value, true))).then_some(Kind::Json),
+        _ => (is_marked(json) || serde_json::from_str(json).is_ok_and(|value| has_value(&value, true)))
+            .then_some(Kind::Json),
     }
 }
 

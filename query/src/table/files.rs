@@ -65,14 +65,19 @@ fn groups(partitions: usize, table: &EventTable, files: Vec<Arc<DataFile>>, has_
     Ok(groups.into_iter().map(FileGroup::new).collect())
 }
 
-fn partitioned(table: &EventTable, file: &DataFile, has_day: bool) -> Result<PartitionedFile> {
-    let mut entry = PartitionedFile::new("", file.bytes);
+fn partitioned(table: &EventTable, file: &Arc<DataFile>, has_day: bool) -> Result<PartitionedFile> {
+    // Whoever holds the store's entry keeps the file on disk: the plan does, for as long as it may be read.
+    let mut entry = PartitionedFile::new("", file.bytes).with_extension(Arc::clone(file));
     entry.object_meta.location = location(&table.snapshot.root, &file.path)?;
     if has_day {
         entry = entry.with_partition_values(vec![ScalarValue::Date32(Some(file.day))]);
     }
     let columns = table.schema.fields().iter().filter(|field| field.name() != DAY).map(|field| {
-        if field.name() == "time" { time_range(std::iter::once(file)) } else { ColumnStatistics::new_unknown() }
+        if field.name() == "time" {
+            time_range(std::iter::once(file.as_ref()))
+        } else {
+            ColumnStatistics::new_unknown()
+        }
     });
     let statistics = Statistics {
         num_rows: exact(file.rows),

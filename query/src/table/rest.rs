@@ -22,8 +22,11 @@ use datafusion::{
     physical_expr::{PhysicalExpr, ScalarFunctionExpr, expressions::Column},
     physical_expr_adapter::{DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory},
 };
-use serde_json::{Value, value::RawValue};
-use store::Kind;
+use serde_json::value::RawValue;
+use store::{
+    Kind,
+    rest::{items, kind_of, unmark},
+};
 
 use crate::functions::json_member;
 
@@ -32,7 +35,16 @@ const REST: &str = "rest";
 /// Which key and kind each column of a table is, for those that may be in `rest`.
 #[derive(Debug, Default)]
 pub(super) struct Fallback {
-    columns: HashMap<String, (Arc<str>, Kind)>,
+    columns: HashMap<String, Member>,
+}
+
+/// Where a column's values are in `rest`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Member {
+    key: Arc<str>,
+    kind: Kind,
+    /// The kind that has the empty arrays of the key.
+    lists: Option<Kind>,
 }
 
 impl Fallback {
@@ -42,7 +54,8 @@ impl Fallback {
         let mut columns = HashMap::new();
         for column in &schema.columns {
             for variant in column.variants.iter().filter(|variant| wanted.contains(variant.physical.as_str())) {
-                columns.insert(variant.physical.clone(), (Arc::from(column.name.as_str()), variant.kind));
+                let (key, lists) = (Arc::from(column.name.as_str()), store::rest::oldest_list(column));
+                columns.insert(variant.physical.clone(), Member { key, kind: variant.kind, lists });
             }
         }
         Self { columns }
@@ -50,14 +63,14 @@ impl Fallback {
 
     /// The values of a column a batch lacks, from the batch's `rest`; `None` if it has none.
     pub(super) fn extract(&self, batch: &RecordBatch, name: &str) -> Result<Option<ArrayRef>> {
-        let (Some((key, kind)), Some(rest)) = (self.columns.get(name), batch.column_by_name(REST)) else {
+        let (Some(member), Some(rest)) = (self.columns.get(name), batch.column_by_name(REST)) else {
             return Ok(None);
         };
         if rest.null_count() == rest.len() {
             return Ok(None);
         }
         let texts = cast(rest, &DataType::Utf8View)?;
-        Ok(Some(values(texts.as_string_view(), key, *kind)))
+        Ok(Some(values(texts.as_string_view(), member)))
     }
 }
 
@@ -105,7 +118,7 @@ impl PhysicalExprAdapter for RestAdapter {
 
 impl RestAdapter {
     fn look_up(&self, name: &str) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        let (Some((key, kind)), Ok(at)) = (self.rest.columns.get(name), self.physical.index_of(REST)) else {
+        let (Some(member), Ok(at)) = (self.rest.columns.get(name), self.physical.index_of(REST)) else {
             return Ok(None);
         };
         if self.physical.index_of(name).is_ok() {
@@ -113,7 +126,7 @@ impl RestAdapter {
         }
         let data_type = self.logical.field_with_name(name)?.data_type().clone();
         let signature = Signature::any(1, Volatility::Immutable);
-        let function = ScalarUDF::from(RestValue { key: Arc::clone(key), kind: *kind, data_type, signature });
+        let function = ScalarUDF::from(RestValue { member: member.clone(), data_type, signature });
         let rest: Arc<dyn PhysicalExpr> = Arc::new(Column::new(REST, at));
         let options = Arc::new(ConfigOptions::default());
         let call = ScalarFunctionExpr::try_new(Arc::new(function), vec![rest], &self.physical, options)?;
@@ -124,8 +137,7 @@ impl RestAdapter {
 /// `rest['key']` as one kind.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct RestValue {
-    key: Arc<str>,
-    kind: Kind,
+    member: Member,
     data_type: DataType,
     signature: Signature,
 }
@@ -145,15 +157,17 @@ impl ScalarUDFImpl for RestValue {
 
     fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let texts = cast(&call.args[0].to_array(call.number_rows)?, &DataType::Utf8View)?;
-        let found = values(texts.as_string_view(), &self.key, self.kind);
+        let found = values(texts.as_string_view(), &self.member);
         let found = if *found.data_type() == self.data_type { found } else { cast(&found, &self.data_type)? };
         Ok(ColumnarValue::Array(found))
     }
 }
 
 /// The member `key` of each JSON object, where it is of this kind; the kinds part values as decoding into columns does.
-fn values(texts: &StringViewArray, key: &str, kind: Kind) -> ArrayRef {
+fn values(texts: &StringViewArray, member: &Member) -> ArrayRef {
+    let (key, kind) = (&member.key, member.kind);
     let found = (0..texts.len()).map(|row| (!texts.is_null(row)).then(|| json_member(texts.value(row), key)).flatten());
+    let found = found.map(|value| value.filter(|value| kind_of(value.get(), member.lists) == Some(kind)));
     match kind {
         Kind::Int => {
             let mut numbers = Int64Builder::with_capacity(texts.len());
@@ -162,7 +176,7 @@ fn values(texts: &StringViewArray, key: &str, kind: Kind) -> ArrayRef {
         }
         Kind::Float => {
             let mut numbers = Float64Builder::with_capacity(texts.len());
-            found.for_each(|value| numbers.append_option(value.and_then(float)));
+            found.for_each(|value| numbers.append_option(value.and_then(|value| value.get().parse().ok())));
             Arc::new(numbers.finish())
         }
         Kind::Bool => {
@@ -172,67 +186,36 @@ fn values(texts: &StringViewArray, key: &str, kind: Kind) -> ArrayRef {
         }
         Kind::Text => {
             let mut found_texts = StringViewBuilder::with_capacity(texts.len());
+            let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
             found.for_each(|value| found_texts.append_option(value.and_then(text)));
             Arc::new(found_texts.finish())
         }
         Kind::Json => {
             let mut found_texts = StringViewBuilder::with_capacity(texts.len());
-            let json = |value: &RawValue| {
-                (value.get().starts_with('[') && list_kind(value).is_none()).then(|| value.get().to_owned())
-            };
-            found.for_each(|value| found_texts.append_option(value.and_then(json)));
+            found.for_each(|value| found_texts.append_option(value.map(|value| unmark(kind, value.get()))));
             Arc::new(found_texts.finish())
         }
-        Kind::Ints | Kind::Floats | Kind::Texts | Kind::Bools => {
-            lists(found.map(|value| value.filter(|value| list_kind(value) == Some(kind))), kind)
-        }
+        Kind::Ints | Kind::Floats | Kind::Texts | Kind::Bools => lists(found, kind),
     }
-}
-
-fn float(value: &RawValue) -> Option<f64> {
-    let number = value.get();
-    let starts_as_number = number.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    (starts_as_number && number.parse::<i64>().is_err()).then(|| number.parse().ok()).flatten()
-}
-
-fn text(value: &RawValue) -> Option<String> {
-    value.get().starts_with('"').then(|| serde_json::from_str(value.get()).ok()).flatten()
-}
-
-/// The kind of an array of scalars of one type; nulls fit every kind, and one fraction makes all numbers floats.
-fn list_kind(value: &RawValue) -> Option<Kind> {
-    let items: Vec<Value> = serde_json::from_str(value.get()).ok()?;
-    let kind = |item: &Value| match item {
-        Value::Number(number) if number.is_i64() => Some(Kind::Ints),
-        Value::Number(_) => Some(Kind::Floats),
-        Value::String(_) => Some(Kind::Texts),
-        Value::Bool(_) => Some(Kind::Bools),
-        _ => None,
-    };
-    items.iter().filter(|item| !item.is_null()).map(kind).try_fold(None, |known, kind| match (known, kind?) {
-        (None, kind) => Some(Some(kind)),
-        (Some(known), kind) if known == kind => Some(Some(kind)),
-        (Some(Kind::Ints | Kind::Floats), Kind::Ints | Kind::Floats) => Some(Some(Kind::Floats)),
-        _ => None,
-    })?
 }
 
 fn lists<'a>(found: impl Iterator<Item = Option<&'a RawValue>>, kind: Kind) -> ArrayRef {
     let mut lists =
         ListBuilder::new(StringBuilder::new()).with_field(Arc::new(Field::new("element", DataType::Utf8, true)));
     for value in found {
-        let items: Option<Vec<Value>> = value.and_then(|value| serde_json::from_str(value.get()).ok());
+        let items = value.and_then(|value| items(value.get()));
         for item in items.iter().flatten() {
             match item {
-                Value::Null => lists.values().append_null(),
-                Value::String(text) => lists.values().append_value(text),
-                other => lists.values().append_value(other.to_string()),
+                Some(text) if kind == Kind::Texts => {
+                    lists.values().append_option(serde_json::from_str::<String>(text).ok())
+                }
+                item => lists.values().append_option(*item),
             }
         }
         lists.append(items.is_some());
     }
     let texts: ArrayRef = Arc::new(lists.finish());
-    // The texts are spelled by serde_json from values of this kind, so the cast cannot fail.
+    // The texts are values of this kind as JSON spells them, so the cast cannot fail.
     if kind == Kind::Texts { texts } else { cast(&texts, &kind.data_type()).unwrap_or(texts) }
 }
 
@@ -248,16 +231,17 @@ mod tests {
             Some(r#"{"a.b":"x"}"#),
             Some(r#"{"c":1}"#),
             None,
+            Some(r#"{"a.b":[ ]}"#),
+            Some(r#"{"a.b":[0.1,null]}"#),
         ]);
+        let of = |kind| values(&texts, &Member { key: "a.b".into(), kind, lists: Some(Kind::Floats) });
+        assert_eq!(of(Kind::Int).as_primitive::<arrow::datatypes::Int64Type>().iter().flatten().sum::<i64>(), 1);
+        assert_eq!(of(Kind::Float).null_count(), 6);
+        assert_eq!(of(Kind::Text).as_string_view().value(2), "x");
+        let lists = of(Kind::Floats);
         assert_eq!(
-            values(&texts, "a.b", Kind::Int)
-                .as_primitive::<arrow::datatypes::Int64Type>()
-                .iter()
-                .flatten()
-                .sum::<i64>(),
-            1
+            (lists.null_count(), lists.as_list::<i32>().value(5).len(), lists.as_list::<i32>().value(6).len()),
+            (5, 0, 2)
         );
-        assert_eq!(values(&texts, "a.b", Kind::Float).null_count(), 4);
-        assert_eq!(values(&texts, "a.b", Kind::Text).as_string_view().value(2), "x");
     }
 }

@@ -107,7 +107,7 @@ fn write(
         file_bytes_max: shared.config.compact_file_bytes_max,
         go_on,
     };
-    let mut create = || PartFile::create(shared, dataset, first.day, created).map(|part| Synced { part, synced: 0 });
+    let mut create = || PartFile::begin(shared, dataset, first.day, created).map(|part| Synced { part, synced: 0 });
     let files = rewrite.run(&mut create).map_err(|error| not_done(dataset, change, error))?;
     let mut adds = Vec::with_capacity(files.len());
     for (file, Synced { part, .. }) in files {
@@ -125,7 +125,8 @@ fn open(shared: &Shared, dataset: &Dataset, change: &Change) -> Result<Vec<Input
         let path = dataset.root().join(&file.path);
         let bad = |error: Error| NotDone::BadFile(file.path.clone(), error);
         let opened = shared.disk.open(&path).map_err(|source| bad(Error::read(&path, source)))?;
-        let input = Input::open(&file.path, opened, file.time_min.0).map_err(|source| bad(Error::read(&path, source)))?;
+        let input =
+            Input::open(&file.path, opened, file.time_min.0).map_err(|source| bad(Error::read(&path, source)))?;
         Ok(match &change.without {
             Some(rows) => input.without(Arc::clone(rows)),
             None => input,

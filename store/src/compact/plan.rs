@@ -108,9 +108,8 @@ fn of_open_day<'a>(files: &[&'a Arc<DataFile>], policy: &Policy) -> Vec<&'a str>
     for file in files.iter().filter(|file| file.bytes < policy.file_bytes_min) {
         tiers.entry((file.bytes / LOWEST_TIER_BYTES + 1).ilog2() / 2).or_default().push(file);
     }
-    let fills_a_file = |files: &[&Arc<DataFile>]| {
-        files.iter().map(|file| file.bytes).sum::<u64>() >= policy.file_bytes_max / 16 * 15
-    };
+    let fills_a_file =
+        |files: &[&Arc<DataFile>]| files.iter().map(|file| file.bytes).sum::<u64>() >= policy.file_bytes_max / 16 * 15;
     let due = tiers.into_values().find(|files| files.len() >= policy.files_min || fills_a_file(files));
     due.map(|files| fitting(files.into_iter(), policy)).unwrap_or_default()
 }

@@ -96,12 +96,7 @@ pub(crate) struct PartFile {
 
 impl PartFile {
     /// A new file in the folder of its day; its path goes to `created`, for removal when nothing comes of it.
-    pub(crate) fn create(
-        shared: &Shared,
-        dataset: &Dataset,
-        day: i32,
-        created: &mut Vec<String>,
-    ) -> io::Result<Self> {
+    pub(crate) fn begin(shared: &Shared, dataset: &Dataset, day: i32, created: &mut Vec<String>) -> io::Result<Self> {
         let (disk, root) = (&shared.disk, dataset.root());
         let path = format!("{}/part-{}.parquet", day_folder(day), ulid_of(shared.clock.now()));
         create_dirs(&**disk, &shared.config.folder, &root.join(day_folder(day)))?;
@@ -164,7 +159,7 @@ fn encode_and_sync(
     sealed: &Sealed,
     created: &mut Vec<String>,
 ) -> Result<Vec<Add>, Error> {
-    let mut create = |day: i32| PartFile::create(shared, dataset, day, created);
+    let mut create = |day: i32| PartFile::begin(shared, dataset, day, created);
     let options = ParquetOptions::of(&shared.config);
     let encoded = parquet::encode(&sealed.batches, &dataset.catalog, &options, &mut create)
         .map_err(|source| Error::encode(&dataset.name, source))?;

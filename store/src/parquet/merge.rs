@@ -82,18 +82,24 @@ impl MergeError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RowKeys(HashMap<String, HashSet<i64>>);
 
-impl RowKeys {
-    pub(crate) fn insert(&mut self, incarnation: &str, seq: i64) {
-        match self.0.get_mut(incarnation) {
-            Some(seqs) => {
-                seqs.insert(seq);
-            }
-            None => {
-                self.0.insert(incarnation.to_owned(), HashSet::from([seq]));
+impl<'a> FromIterator<(&'a str, i64)> for RowKeys {
+    fn from_iter<I: IntoIterator<Item = (&'a str, i64)>>(rows: I) -> Self {
+        let mut keys: HashMap<String, HashSet<i64>> = HashMap::new();
+        for (incarnation, seq) in rows {
+            match keys.get_mut(incarnation) {
+                Some(seqs) => {
+                    seqs.insert(seq);
+                }
+                None => {
+                    keys.insert(incarnation.to_owned(), HashSet::from([seq]));
+                }
             }
         }
+        Self(keys)
     }
+}
 
+impl RowKeys {
     pub(crate) fn len(&self) -> usize {
         self.0.values().map(HashSet::len).sum()
     }
@@ -105,7 +111,8 @@ impl RowKeys {
         };
         let (incarnations, seqs) = (column("_incarnation")?, column("seq")?);
         let (incarnations, seqs) = (incarnations.as_string::<i32>(), seqs.as_primitive::<Int64Type>());
-        let is_kept = |row: usize| !self.0.get(incarnations.value(row)).is_some_and(|all| all.contains(&seqs.value(row)));
+        let is_kept =
+            |row: usize| !self.0.get(incarnations.value(row)).is_some_and(|all| all.contains(&seqs.value(row)));
         filter_record_batch(batch, &(0..batch.num_rows()).map(|row| Some(is_kept(row))).collect::<BooleanArray>())
     }
 }

@@ -29,14 +29,14 @@ use arrow::{
 };
 use serde_json::json;
 
+use self::{
+    columns::{Columns, Source},
+    order::Place,
+};
 pub(crate) use self::{
     merge::{Input, RowKeys},
     read::read,
     rewrite::{Rewrite, RewriteError},
-};
-use self::{
-    columns::{Columns, Source},
-    order::Place,
 };
 use crate::{
     Config, HotBatch, Timestamp,

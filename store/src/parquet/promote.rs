@@ -35,6 +35,13 @@ struct Key {
     lists: Option<Kind>,
 }
 
+/// Values of some rows for a column, as JSON.
+#[derive(Debug)]
+struct Found<'a> {
+    column: &'a KeyColumn,
+    values: Vec<(usize, String)>,
+}
+
 /// The members of one `rest`, in their order.
 type Members<'a> = Vec<(String, &'a RawValue)>;
 
@@ -45,9 +52,7 @@ impl Promotion {
         let mut keys: HashMap<String, Key> = HashMap::new();
         for column in &columns.typed {
             let lists = || schema.column(&column.name).and_then(crate::rest::oldest_list);
-            let key = keys
-                .entry(column.name.clone())
-                .or_insert_with(|| Key { columns: Vec::new(), lists: lists() });
+            let key = keys.entry(column.name.clone()).or_insert_with(|| Key { columns: Vec::new(), lists: lists() });
             key.columns.push(column.clone());
         }
         Self { keys }
@@ -61,7 +66,7 @@ impl Promotion {
             return Ok(batch);
         }
         let texts = rest.as_string::<i32>();
-        let mut found: HashMap<VariantId, (&KeyColumn, Vec<(usize, String)>)> = HashMap::new();
+        let mut found: HashMap<VariantId, Found<'_>> = HashMap::new();
         let mut left = StringBuilder::with_capacity(rest.len(), texts.value_data().len());
         for row in 0..rest.len() {
             let members = if texts.is_null(row) { Vec::new() } else { members(texts.value(row))? };
@@ -70,8 +75,9 @@ impl Promotion {
                 .into_iter()
                 .filter_map(|(name, value)| match self.column_of(&name, value.get(), &batch) {
                     Some(column) => {
-                        let (_, values) = found.entry(column.variant).or_insert_with(|| (column, Vec::new()));
-                        values.push((row, value.get().to_owned()));
+                        let new = || Found { column, values: Vec::new() };
+                        let found = found.entry(column.variant).or_insert_with(new);
+                        found.values.push((row, value.get().to_owned()));
                         None
                     }
                     None => Some((name, value)),
@@ -137,13 +143,13 @@ fn widen(
     batch: &RecordBatch,
     rest_at: usize,
     rest: ArrayRef,
-    found: Vec<(&KeyColumn, Vec<(usize, String)>)>,
+    found: Vec<Found<'_>>,
 ) -> Result<RecordBatch, ArrowError> {
     let mut fields: Vec<_> = batch.schema_ref().fields().iter().cloned().collect();
     let mut arrays: Vec<ArrayRef> = batch.columns().to_vec();
     fields[rest_at] = system_field(REST);
     arrays[rest_at] = rest;
-    for (column, values) in found {
+    for Found { column, values } in found {
         fields.push(Arc::new(Field::new(&column.physical, column.kind.data_type(), true)));
         arrays.push(array(column.kind, &values, batch.num_rows())?);
     }

@@ -152,7 +152,8 @@ async fn keys_that_became_frequent_get_columns_and_rare_ones_go_to_rest() {
     let mut n = 0;
     for (key, times) in [("ka", 3), ("kb", 2), ("kc", 8), ("kd", 9)] {
         for more in 0..times {
-            let value = [format!("{more}"), format!("{more}.5"), format!("\"{more}\""), format!("[{more},null]"), "[]".into()];
+            let value =
+                [format!("{more}"), format!("{more}.5"), format!("\"{more}\""), format!("[{more},null]"), "[]".into()];
             let value = &value[more % 5];
             // `n` is the third column; `k0` is in the first two rows of each flush only
             let first = if more < 2 { ",\"k0\":true" } else { "" };
@@ -225,7 +226,8 @@ fn looks() -> u64 {
 async fn a_count_never_dips_or_doubles_during_churn() {
     let folder = tempfile::tempdir().unwrap();
     let clock = FakeClock::new();
-    let config = Config { folder: folder.path().to_path_buf(), checkpoint_commits: 5, removed_files_s: 0, ..few_files() };
+    let config =
+        Config { folder: folder.path().to_path_buf(), checkpoint_commits: 5, removed_files_s: 0, ..few_files() };
     let store = Store::open_on(config, clock.clone(), Arc::new(RealDisk)).await.unwrap();
     let fixed: Vec<String> = (0..50).map(event).collect();
     for events in fixed.chunks(10) {
