@@ -1,6 +1,6 @@
 //! Settings of the store, each with its unit and what it costs.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,22 @@ pub struct Config {
     pub column_unused_days: u64,
     /// Files that are no longer live stay on disk for this many seconds, for other programs that read an older version.
     pub removed_files_s: u64,
+    /// Days of events kept in the datasets of users, by `time`; 0: for ever. Dropped in whole days.
+    pub retention_days: u64,
+    /// Bytes of Parquet kept in each dataset of users; 0: no bound. The oldest days beyond it are dropped.
+    pub retention_bytes: u64,
+    /// The same for single datasets, ours (`system.*`) included: `[store.retention.shop]`, `[store.retention."system.alerts"]`.
+    pub retention: BTreeMap<String, Retention>,
+}
+
+/// How long and how much of a dataset is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Days, by `time`; 0: for ever.
+    pub days: u64,
+    /// Bytes of Parquet; 0: no bound.
+    pub bytes: u64,
 }
 
 impl Default for Config {
@@ -102,6 +118,9 @@ impl Default for Config {
             file_columns_max: 1000,
             column_unused_days: 30,
             removed_files_s: 3600,
+            retention_days: 0,
+            retention_bytes: 0,
+            retention: BTreeMap::new(),
         }
     }
 }
@@ -149,6 +168,15 @@ impl Config {
         if self.compact_file_bytes_max / 2 < self.compact_file_bytes_min {
             problems
                 .push("store.compact_file_bytes_max must be at least twice store.compact_file_bytes_min".to_owned());
+        }
+        for (name, rule) in &self.retention {
+            if crate::DatasetName::from_stored(name).is_none() {
+                problems.push(format!("store.retention.{name} names no dataset"));
+            }
+            if name == "system.metric_points" && (1..crate::retain::METRIC_POINTS_DAYS).contains(&rule.days) {
+                problems
+                    .push(format!("store.retention.{name}.days must be 0 or at least 400: forecasts need last year"));
+            }
         }
         if self.folder.as_os_str().is_empty() {
             problems.push("store.folder is empty".to_owned());

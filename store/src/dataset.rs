@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -19,6 +19,7 @@ use crate::{
     delta::{Add, Log},
     disk::Disk,
     memtable::{Inserted, Memtable, Stamp},
+    metrics::Metrics,
 };
 
 /// Folder of all tables below the data folder.
@@ -228,6 +229,13 @@ impl Dataset {
         // Giving back hundreds of megabytes takes a while: not under the lock that inserts wait for.
         drop(state);
         drop(sealed);
+    }
+
+    /// After a failed commit: when the log takes no more until a restart, neither does the dataset.
+    pub(crate) fn note_stop(&self, log: &Log, metrics: &Metrics) {
+        if log.stopped() && !self.stopped.swap(true, Relaxed) {
+            Metrics::add(&metrics.flush_stopped, 1);
+        }
     }
 
     /// After a commit that replaced files: at one instant for every reader.

@@ -167,6 +167,16 @@ pub enum Error {
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// A deletion's predicate could not be evaluated.
+    #[error("could not find the rows to delete")]
+    Match {
+        /// What happened.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A deletion waits: the WAL still has segments from before it.
+    #[error("the write-ahead log still holds events from before the deletion: see why they cannot be flushed")]
+    WalHeld,
     /// A thread of the store could not be started or has died.
     #[error("the store's {thread} thread does not run: restart the process")]
     Thread {

@@ -21,7 +21,9 @@ pub(crate) use files::{PartFile, flush};
 use parking_lot::{Condvar, Mutex};
 use trim::{trim, trim_plan};
 
-use crate::{Error, Timestamp, dataset::Dataset, error::describe, metrics::Metrics, shared::Shared, writer::Work};
+use crate::{
+    Error, Timestamp, dataset::Dataset, error::describe, metrics::Metrics, shared::Shared, wal::SegmentId, writer::Work,
+};
 
 /// How often ages are looked at when nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -209,6 +211,13 @@ impl Flusher<'_> {
 /// Everything asked of the store before this is durable, visible and counted afterwards.
 fn settle_counts(shared: &Shared) -> Result<(), Error> {
     ask_writer(shared, |done| Work::Settle { done })
+}
+
+/// Begins a new WAL segment; the one before it. Flushing everything then removes it.
+pub(crate) fn roll_wal(shared: &Shared) -> Result<SegmentId, Error> {
+    let (done, answer) = sync_channel(1);
+    shared.queue.push_own(Work::Roll { done }).map_err(|_| Error::Closed)?;
+    answer.recv().unwrap_or(Err(Error::Thread { thread: "writer" }))
 }
 
 fn ask_writer(shared: &Shared, work: impl FnOnce(SyncSender<Result<(), Error>>) -> Work) -> Result<(), Error> {

@@ -30,6 +30,7 @@ pub(crate) mod decode;
 mod dedup;
 mod delta;
 pub mod disk;
+mod erase;
 mod error;
 pub mod event;
 mod flush;
@@ -44,6 +45,7 @@ mod read;
 pub(crate) mod reassemble;
 mod recovery;
 pub mod rest;
+mod retain;
 pub mod schema;
 mod shared;
 pub(crate) mod sight;
@@ -56,7 +58,8 @@ mod writer;
 use std::{sync::Arc, time::Duration};
 
 use arrow::record_batch::RecordBatch;
-pub use config::Config;
+pub use config::{Config, Retention};
+pub use erase::{Deletion, RowMatcher};
 pub use error::{DeltaError, Error};
 pub use event::{DatasetName, SeqNo, Timestamp};
 pub use intake::{AppendOptions, Decoded, FirstSight, Receipt, Reject};
@@ -228,6 +231,46 @@ impl Store {
         waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed))
     }
 
+    /// Makes a request to delete rows durable; [`Store::carry_out_deletion`] does it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn request_deletion(&self, dataset: &DatasetName, predicate: &str, reason: &str) -> Result<Deletion, Error> {
+        erase::request(&self.shared, dataset, predicate, reason)
+    }
+
+    /// The requests to delete that are not forgotten, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn deletions(&self) -> Result<Vec<Deletion>, Error> {
+        erase::pending(&self.shared)
+    }
+
+    /// Carries a request out as far as it goes now: the rows of events acknowledged before leave every file. It is done when
+    /// `rewritten` is true and `files_held` is 0; until then it is to be called again, also after a restart.
+    ///
+    /// # Errors
+    /// What was done stays done; try again.
+    pub async fn carry_out_deletion(
+        &self,
+        deletion: Deletion,
+        matcher: Arc<dyn RowMatcher>,
+    ) -> Result<Deletion, Error> {
+        let answer = self.shared.maintenance.ask_for(maintenance::Job::Erase(deletion, matcher));
+        let waiting = tokio::task::spawn_blocking(move || answer.recv());
+        let done = waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed))?;
+        done.ok_or(Error::Closed)
+    }
+
+    /// Forgets a request that is done.
+    ///
+    /// # Errors
+    /// When its file cannot be removed.
+    pub fn forget_deletion(&self, id: &str) -> Result<(), Error> {
+        erase::forget(&self.shared, id)
+    }
+
     /// Merges files until none are worth merging, removes those nobody needs any more, and writes due checkpoints: what the
     /// background does by and by, at once and without sparing the machine.
     ///
@@ -237,9 +280,9 @@ impl Store {
         if self.is_read_only() {
             return Ok(());
         }
-        let answer = self.shared.maintenance.ask();
+        let answer = self.shared.maintenance.ask_for(maintenance::Job::Everything);
         let waiting = tokio::task::spawn_blocking(move || answer.recv());
-        waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed))
+        waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed)).map(drop)
     }
 
     /// Refuses new events, flushes, syncs and stops the background work.

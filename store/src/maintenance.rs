@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
+        atomic::Ordering::Relaxed,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     time::Duration,
@@ -16,12 +17,14 @@ use hashbrown::HashSet;
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    DatasetName, Error,
+    DatasetName, Deletion, Error, RowMatcher, Timestamp,
     compact::{self, Change, NotDone, Policy},
     dataset::Dataset,
     delta::DeltaError,
+    erase,
     error::describe,
     metrics::Metrics,
+    retain,
     shared::Shared,
 };
 
@@ -34,8 +37,30 @@ const PAUSES_MAX: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Bytes written between two pauses.
 const PACE_BYTES: u64 = 1 << 20;
+/// A clock that differs from the time elapsed by more than this was set (microseconds).
+const CLOCK_SET_US: u64 = 3_600_000_000;
 
-type Done = SyncSender<Result<(), Error>>;
+/// What the thread is asked to do.
+pub(crate) enum Job {
+    /// Everything there is to do, at once.
+    Everything,
+    /// A deletion, as far as it goes.
+    Erase(Deletion, Arc<dyn RowMatcher>),
+}
+
+/// What came of it: a deletion's progress.
+type Outcome = Result<Option<Deletion>, Error>;
+
+struct Asked {
+    job: Job,
+    done: SyncSender<Outcome>,
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").finish_non_exhaustive()
+    }
+}
 
 /// How the maintenance thread is woken, asked and stopped.
 #[derive(Debug, Default)]
@@ -48,7 +73,7 @@ pub(crate) struct MaintenanceSignal {
 struct State {
     woken: bool,
     stop: bool,
-    asked: Vec<Done>,
+    asked: Vec<Asked>,
 }
 
 impl MaintenanceSignal {
@@ -58,12 +83,12 @@ impl MaintenanceSignal {
         self.changed.notify_one();
     }
 
-    /// Asks for everything there is to do; the answer arrives in the receiver.
-    pub(crate) fn ask(&self) -> Receiver<Result<(), Error>> {
+    /// Asks for a job; the answer arrives in the receiver.
+    pub(crate) fn ask_for(&self, job: Job) -> Receiver<Outcome> {
         let (done, answer) = sync_channel(1);
         let mut state = self.state.lock();
         if !state.stop {
-            state.asked.push(done);
+            state.asked.push(Asked { job, done });
         }
         drop(state);
         self.changed.notify_one();
@@ -84,7 +109,7 @@ impl MaintenanceSignal {
     }
 
     /// Waits for a call, for at most `time`.
-    fn wait(&self, time: Duration) -> (Vec<Done>, bool) {
+    fn wait(&self, time: Duration) -> (Vec<Asked>, bool) {
         let mut state = self.state.lock();
         if !state.woken && !state.stop && state.asked.is_empty() {
             self.changed.wait_for(&mut state, time);
@@ -115,8 +140,13 @@ impl Drop for Ended<'_> {
 /// Works until it is stopped.
 pub(crate) fn run(shared: &Shared) {
     let _ended = Ended(&shared.maintenance);
-    let mut maintenance =
-        Maintenance { shared, looked_at: shared.clock.elapsed(), resting: HashMap::new(), bad_files: HashSet::new() };
+    let mut maintenance = Maintenance {
+        shared,
+        started: (shared.clock.now(), shared.clock.elapsed()),
+        looked_at: shared.clock.elapsed(),
+        resting: HashMap::new(),
+        bad_files: HashSet::new(),
+    };
     loop {
         let (asked, stop) = shared.maintenance.wait(TICK);
         if stop {
@@ -129,17 +159,17 @@ pub(crate) fn run(shared: &Shared) {
             maintenance.look();
             continue;
         }
-        maintenance.resting.clear();
-        let outcome = maintenance.work(&|_| !shared.maintenance.is_stopping());
-        for done in asked {
+        for Asked { job, done } in asked {
             // The asker may have gone; then nobody needs the answer.
-            drop(done.send(outcome.clone()));
+            drop(done.send(maintenance.serve(job)));
         }
     }
 }
 
 struct Maintenance<'a> {
     shared: &'a Shared,
+    /// The clock and the time elapsed when the thread began.
+    started: (Timestamp, Duration),
     looked_at: Duration,
     /// Datasets that failed, and when.
     resting: HashMap<DatasetName, Duration>,
@@ -148,6 +178,22 @@ struct Maintenance<'a> {
 }
 
 impl Maintenance<'_> {
+    fn serve(&mut self, job: Job) -> Outcome {
+        let go_on = |_| !self.shared.maintenance.is_stopping();
+        match job {
+            Job::Everything => {
+                self.resting.clear();
+                self.work(&|_| !self.shared.maintenance.is_stopping()).map(|()| None)
+            }
+            Job::Erase(deletion, matcher) => {
+                // A panic over a predicate must not end the thread.
+                let attempt = || erase::carry_out(self.shared, deletion, &*matcher, &go_on);
+                let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt));
+                attempt.unwrap_or(Err(Error::Thread { thread: "maintenance" })).map(Some)
+            }
+        }
+    }
+
     /// What is due by time.
     fn look(&mut self) {
         let (now, interval_s) = (self.shared.clock.elapsed(), self.shared.config.compact_interval_s);
@@ -165,6 +211,7 @@ impl Maintenance<'_> {
     fn work(&mut self, go_on: &dyn Fn(u64) -> bool) -> Result<(), Error> {
         let mut outcome = Ok(());
         for dataset in self.shared.all_datasets() {
+            outcome = outcome.and(self.retain(&dataset));
             if !self.resting.contains_key(&dataset.name) {
                 outcome = outcome.and(self.merge(&dataset, go_on));
             }
@@ -173,6 +220,22 @@ impl Maintenance<'_> {
         }
         self.measure();
         outcome
+    }
+
+    /// Drops days beyond retention, unless the clock was set since the start: a wrong one must not cost years of events.
+    fn retain(&self, dataset: &Dataset) -> Result<(), Error> {
+        let (now, started) = (self.shared.clock.now(), &self.started);
+        let passed = self.shared.clock.elapsed().saturating_sub(started.1);
+        let expected = started.0.0.saturating_add(i64::try_from(passed.as_micros()).unwrap_or(i64::MAX));
+        if now.0.abs_diff(expected) > CLOCK_SET_US || dataset.stopped.load(Relaxed) {
+            return Ok(());
+        }
+        let dropped = retain::apply(self.shared, dataset);
+        if let Err(error) = &dropped {
+            tracing::error!(dataset = %dataset.name, error = %describe(error), "could not drop days beyond retention");
+        }
+        Metrics::add(&self.shared.metrics.retention_files_total, dropped.as_ref().copied().unwrap_or(0) as u64);
+        dropped.map(drop)
     }
 
     fn merge(&mut self, dataset: &Arc<Dataset>, go_on: &dyn Fn(u64) -> bool) -> Result<(), Error> {

@@ -129,6 +129,8 @@ numbers! {
     compaction_last_timestamp_seconds: "gauge",
     /// Files that are no longer live and still on disk, for queries and other programs that read an older version.
     removed_files: "gauge",
+    /// Files dropped because their days are beyond retention.
+    retention_files_total: "counter",
     /// Event ids remembered.
     dedup_ids: "gauge",
     /// Idempotency keys remembered.

@@ -60,6 +60,10 @@ pub(crate) enum Work {
         through: SegmentId,
         done: SyncSender<Result<(), Error>>,
     },
+    /// Begin a new segment, so that the others can be removed; the last of those is the answer.
+    Roll {
+        done: SyncSender<Result<SegmentId, Error>>,
+    },
     /// Make durable what was found at start, and answer behind everything before.
     Settle {
         done: SyncSender<Result<(), Error>>,
@@ -171,6 +175,7 @@ impl Writer {
         match work {
             // The asker may have gone; then nobody needs the answer.
             Work::Carry { through, done } => drop(done.send(self.carry(through))),
+            Work::Roll { done } => drop(done.send(self.roll().map_err(write_error))),
             Work::Settle { done } => self.settle(done),
             Work::Append(_) => {}
         }
@@ -215,6 +220,15 @@ impl Writer {
             None => self.new_segment()?,
         };
         Ok(self.segment.insert(segment))
+    }
+
+    /// Closes the open segment and begins another; the one before it.
+    fn roll(&mut self) -> io::Result<SegmentId> {
+        if let Some(segment) = self.segment.take() {
+            self.previous = segment.seal();
+        }
+        self.ready_segment()?;
+        Ok(self.previous.id)
     }
 
     fn new_segment(&mut self) -> io::Result<Segment> {

@@ -20,7 +20,8 @@ use super::{Accounts, Counts, MINUTES_PER_DAY, Pending, Place};
 use crate::{
     DatasetName, Error, Timestamp,
     delta::{
-        Action, Add, DAY_COLUMN, DeltaError, Format, Log, Metadata, Protocol, Remove, Txn, checksum_tag, data_file, format_day,
+        Action, Add, DAY_COLUMN, DeltaError, Format, Log, Metadata, Protocol, Remove, Txn, checksum_tag, data_file,
+        format_day,
     },
     disk::{Disk, create_dirs, discard, write_file},
 };

@@ -184,10 +184,7 @@ fn commit(shared: &Shared, dataset: &Dataset, change: &Change, adds: Vec<Add>) -
     let actions: Vec<Action> =
         removes.chain(adds.iter().cloned().map(Action::from)).chain(change.actions.iter().cloned()).collect();
     if let Err(error) = log.commit(actions, if erases { "DELETE" } else { "OPTIMIZE" }, now) {
-        if log.stopped() {
-            dataset.stopped.store(true, Relaxed);
-            Metrics::add(&shared.metrics.flush_stopped, 1);
-        }
+        dataset.note_stop(&log, &shared.metrics);
         return Err(NotDone::Failed(Error::delta(&dataset.name, error)));
     }
     let files: Vec<Arc<DataFile>> = adds.iter().map(|add| Arc::new(data_file(add))).collect();

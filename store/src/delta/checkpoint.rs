@@ -63,6 +63,11 @@ impl Log {
         self.checkpoints[1]
     }
 
+    /// Leaves an application's txn out of every later checkpoint.
+    pub(crate) fn forget_txn(&mut self, app_id: &str) {
+        self.state.txns.remove(app_id);
+    }
+
     /// Removed files that no reader of an older version can want any more and nobody here holds, forgotten with this call.
     pub(crate) fn take_expired(&mut self, before_ms: i64, is_held: &dyn Fn(&str) -> bool) -> Vec<String> {
         let expired = |remove: &Remove| remove.deletion_timestamp.unwrap_or(0) < before_ms && !is_held(&remove.path);
@@ -71,6 +76,11 @@ impl Log {
 }
 
 impl Checkpoint {
+    /// The version it is of.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Writes it durably.
     ///
     /// # Errors

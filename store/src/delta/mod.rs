@@ -215,6 +215,12 @@ impl Log {
         }
     }
 
+    /// The action that adds to a counter kept as the txn `app_id`.
+    pub(crate) fn count(&self, app_id: &str, more: u64, now: Timestamp) -> Action {
+        let version = i64::try_from(self.state.txn(app_id) + more).unwrap_or(i64::MAX);
+        Txn { app_id: app_id.to_owned(), version, last_updated: Some(now.0 / 1000) }.into()
+    }
+
     /// Makes the actions part of the table, all or none. Files named by `add` actions must be durable before.
     ///
     /// # Errors

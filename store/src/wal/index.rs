@@ -72,6 +72,11 @@ impl WalIndex {
         trim
     }
 
+    /// The oldest segment.
+    pub(crate) fn oldest(&self) -> Option<SegmentId> {
+        self.segments.lock().front().map(|segment| segment.id)
+    }
+
     /// Forgets a removed segment.
     pub(crate) fn remove(&self, id: SegmentId) {
         self.segments.lock().retain(|segment| segment.id != id);

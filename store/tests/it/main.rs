@@ -6,6 +6,7 @@ mod compaction;
 mod concurrent;
 mod counts;
 mod damage;
+mod deletion;
 mod duplicates;
 mod faults;
 mod node;
