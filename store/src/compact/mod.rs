@@ -14,7 +14,7 @@
 mod plan;
 
 use std::{
-    io::{self, Write},
+    io,
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -33,9 +33,6 @@ use crate::{
     parquet::{Input, ParquetOptions, Rewrite, RewriteError, RowKeys},
     shared::Shared,
 };
-
-/// Bytes written between two syncs: many at once would make the WAL's syncs wait.
-const SYNC_BYTES: u64 = 8 << 20;
 
 /// What becomes of some files of one day.
 #[derive(Debug)]
@@ -107,10 +104,10 @@ fn write(
         file_bytes_max: shared.config.compact_file_bytes_max,
         go_on,
     };
-    let mut create = || PartFile::begin(shared, dataset, first.day, created).map(|part| Synced { part, synced: 0 });
+    let mut create = || PartFile::begin(shared, dataset, first.day, created);
     let files = rewrite.run(&mut create).map_err(|error| not_done(dataset, change, error))?;
     let mut adds = Vec::with_capacity(files.len());
-    for (file, Synced { part, .. }) in files {
+    for (file, part) in files {
         let mut add = part.finish(shared, dataset, file).map_err(NotDone::Failed)?;
         add.data_change = change.without.is_some();
         add.tags.get_or_insert_default().insert(COMPACTED_TAG.to_owned(), "true".to_owned());
@@ -252,26 +249,6 @@ fn unused(shared: &Shared, dataset: &Dataset, day: i32) -> HashSet<VariantId> {
         }
     }
     unused
-}
-
-/// A file that is synced as it grows.
-struct Synced {
-    part: PartFile,
-    synced: u64,
-}
-
-impl Write for Synced {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.part.write(bytes)?;
-        if self.part.bytes() - self.synced >= SYNC_BYTES {
-            self.part.sync()?;
-            self.synced = self.part.bytes();
-        }
-        Ok(written)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        self.part.flush()
-    }
 }
 
 /// Removes files that are no longer live, once their time is over and nobody here reads them.

@@ -105,16 +105,6 @@ impl PartFile {
         Ok(Self { file, path, bytes: 0, crc32c: 0, synced: 0 })
     }
 
-    /// Bytes so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Makes the bytes so far durable.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.file.sync()
-    }
-
     /// Makes the whole file durable, its name too; what the log is to say of it.
     pub(crate) fn finish(mut self, shared: &Shared, dataset: &Dataset, file: EncodedFile) -> Result<Add, Error> {
         let path = dataset.root().join(&self.path);
