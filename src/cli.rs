@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Backup(BackupOptions),
     /// Make a new data folder from a backup.
     Restore(RestoreOptions),
+    /// Replay a metric's rule on its own history: the pages it would have sent, before you save it.
+    Backtest(BacktestOptions),
     /// Create, list and revoke API keys of a data folder.
     Keys(KeysOptions),
     /// Check the configuration and the metric files, and report every problem at once.
@@ -164,6 +166,29 @@ pub(crate) enum ImportWhat {
         #[command(flatten)]
         server: ServerOptions,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BacktestOptions {
+    /// Name of the metric.
+    pub(crate) metric: String,
+    /// A definition file to try instead of the one in force; it need not be saved on the server.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Days to replay, up to now.
+    #[arg(long, default_value_t = 28)]
+    pub(crate) days: u32,
+    /// Which way pages, instead of what the definition says: down, up or both.
+    #[arg(long)]
+    pub(crate) direction: Option<String>,
+    /// Smallest deviation that pages, as a share, instead of what the definition says.
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) smallest_drop: Option<f64>,
+    /// Print the server's answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
 }
 
 #[derive(Debug, Args)]

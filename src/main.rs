@@ -1,6 +1,7 @@
 //! `yellowline`: one binary that takes events, answers SQL, watches rates and serves the console.
 
 mod backup;
+mod backtest;
 mod cli;
 mod client;
 mod config;
@@ -46,6 +47,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Verify(options) => verify::run(options).await,
         Command::Backup(options) => backup::run(&options).await,
         Command::Restore(options) => backup::restore(options).await,
+        Command::Backtest(options) => backtest::run(&options).await,
         Command::Keys(options) => keys::run(&options, &serve::WallClock::new()),
         Command::CheckConfig(options) => config::check(&options),
         Command::PrintConfig(options) => config::print(&options.config()?),

@@ -204,6 +204,11 @@ pub struct Alert {
     pub channels: Vec<String>,
     /// The silence that kept it from being sent.
     pub silenced_by: Option<String>,
+    /// The open incident whose page speaks for this one.
+    pub part_of: Option<String>,
+    /// Titles of the metrics that this page speaks for.
+    #[serde(default)]
+    pub joined: Vec<String>,
 }
 
 impl Alert {
@@ -418,6 +423,8 @@ pub(crate) mod sample {
             level_shifted_at: None,
             channels: vec!["oncall".into()],
             silenced_by: None,
+            part_of: None,
+            joined: Vec::new(),
         }
     }
 

@@ -93,8 +93,43 @@ impl Alerts {
     /// Opens an incident; it pages unless silenced. `late`: it is already over, so it is recorded but not sent.
     pub(crate) fn trigger(&mut self, mut alert: Alert, kind: TransitionKind, late: bool, now: Timestamp) {
         alert.silenced_by = self.silenced(&alert.metric, now).map(|silence| silence.id.clone());
-        let notify = !late && alert.silenced_by.is_none();
+        let notify = !late && alert.silenced_by.is_none() && alert.part_of.is_none();
         self.record(alert, kind, notify, now);
+    }
+
+    /// Lets an open page of the same environment speak for a new incident that began within `minutes` of it, if everybody who would
+    /// be told of the new one was told of the other: one cause, one page.
+    pub(crate) fn join(&mut self, alert: &mut Alert, minutes: i64, now: Timestamp) {
+        let apart = |other: &Alert| (other.onset.minutes() - alert.onset.minutes()).abs();
+        let speaks = |entry: &&Entry| {
+            let other = &entry.alert;
+            let told = alert.channels.iter().all(|channel| other.channels.contains(channel));
+            entry.paged && other.is_open() && other.environment == alert.environment && apart(other) <= minutes && told
+        };
+        if minutes == 0 || alert.channels.is_empty() {
+            return;
+        }
+        let leader = self.entries.values().filter(speaks).min_by_key(|entry| apart(&entry.alert));
+        let Some(mut leader) = leader.map(|entry| entry.alert.clone()) else { return };
+        alert.part_of = Some(leader.id.clone());
+        if !leader.joined.contains(&alert.title) {
+            leader.joined.push(alert.title.clone());
+            self.record(leader, TransitionKind::Updated, false, now);
+        }
+    }
+
+    /// Pages what is still open after the incident that spoke for it ended.
+    pub(crate) fn page_after_leader(&mut self, now: Timestamp) {
+        let ended = |id: &String| self.entries.get(id).is_none_or(|entry| !entry.alert.is_open());
+        let due: Vec<Alert> = self
+            .entries
+            .values()
+            .filter(|entry| entry.alert.is_open() && !entry.paged && entry.alert.part_of.as_ref().is_some_and(ended))
+            .map(|entry| Alert { part_of: None, ..entry.alert.clone() })
+            .collect();
+        for alert in due {
+            self.trigger(alert, TransitionKind::Triggered, false, now);
+        }
     }
 
     /// Pages what is still open after its silence ended.
@@ -103,6 +138,7 @@ impl Alerts {
             .entries
             .values()
             .filter(|entry| entry.alert.is_open() && !entry.paged && entry.alert.silenced_by.is_some())
+            .filter(|entry| entry.alert.part_of.is_none())
             .map(|entry| entry.alert.clone())
             .filter(|alert| self.silenced(&alert.metric, now).is_none())
             .collect();
@@ -128,6 +164,7 @@ impl Alerts {
             alert.acknowledged_at = known.acknowledged_at;
             alert.acknowledge_note.clone_from(&known.acknowledge_note);
             alert.feedback.clone_from(&known.feedback);
+            alert.joined.clone_from(&known.joined);
         }
         if worth_storing {
             self.record(alert, TransitionKind::Updated, false, now);
@@ -260,6 +297,39 @@ mod tests {
         alerts.page_after_silence(now.plus_seconds(660));
         alerts.resolve("bookings-20261120T1410", now, now);
         assert_eq!(kinds(&mut alerts), [(TransitionKind::Triggered, true), (TransitionKind::Resolved, true)]);
+    }
+
+    #[test]
+    fn one_cause_is_one_page_and_who_outlasts_it_pages_then() {
+        let mut alerts = Alerts::default();
+        let now = sample::minute(10);
+        let other = |id: &str, onset, channel: &str| Alert {
+            id: id.into(),
+            metric: id.into(),
+            title: id.into(),
+            onset: sample::minute(onset),
+            channels: vec![channel.into()],
+            ..sample::alert()
+        };
+        let mut open = |alert: Alert| {
+            let mut alert = alert;
+            alerts.join(&mut alert, 5, now);
+            alerts.trigger(alert, TransitionKind::Triggered, false, now);
+            kinds(&mut alerts).contains(&(TransitionKind::Triggered, true))
+        };
+        let first = sample::alert();
+        let began = i64::from(i32::try_from(first.onset.minutes() - sample::minute(0).minutes()).unwrap());
+        assert!(open(first.clone()), "the first pages");
+        assert!(!open(other("payments", began + 3, "oncall")), "the second is part of it");
+        assert!(open(other("stock", began + 3, "warehouse")), "other people are told themselves");
+        assert!(open(other("later", began + 30, "oncall")), "another beginning is another cause");
+        assert_eq!(alerts.get(&first.id).unwrap().joined, ["payments"]);
+        alerts.page_after_leader(now);
+        assert!(kinds(&mut alerts).is_empty(), "the leader is still open");
+        alerts.resolve(&first.id, now, now);
+        alerts.page_after_leader(now);
+        alerts.page_after_leader(now);
+        assert_eq!(kinds(&mut alerts), [(TransitionKind::Resolved, true), (TransitionKind::Triggered, true)]);
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub struct Config {
     pub late_minutes_max: u32,
     /// A source of which nothing of any kind arrived for this many whole minutes is reported as silent.
     pub silent_minutes: u32,
+    /// Metrics of one environment that leave their expectation within this many minutes of each other are one page: the first
+    /// speaks for the others. 0 pages each by itself.
+    pub group_minutes: u32,
     /// Minutes of history a forecast is fitted on (8 weeks).
     pub history_minutes: u32,
     /// Parent series and slices together; further slices are left out, and said so in the status.
@@ -80,6 +83,7 @@ impl Default for Config {
             watermark_s: 10,
             late_minutes_max: 15,
             silent_minutes: 2,
+            group_minutes: 5,
             history_minutes: 8 * 7 * 1440,
             series_max: 1000,
             slice_values_max: 20,
@@ -98,10 +102,11 @@ impl Config {
     /// Every problem of these settings, each naming its key.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        let bounds: [(&str, u64, u64, u64); 10] = [
+        let bounds: [(&str, u64, u64, u64); 11] = [
             ("reread_interval_s", u64::from(self.reread_interval_s), 1, 3600),
             ("watermark_s", u64::from(self.watermark_s), 1, 600),
             ("late_minutes_max", u64::from(self.late_minutes_max), 1, 120),
+            ("group_minutes", u64::from(self.group_minutes), 0, 60),
             ("silent_minutes", u64::from(self.silent_minutes), 1, 60),
             ("history_minutes", u64::from(self.history_minutes), 14 * 1440, 60 * 7 * 1440),
             ("series_max", u64::from(self.series_max), 1, 100_000),

@@ -5,7 +5,8 @@
 //! chunks of a day. One scan of a dataset serves all its metrics. Errors stay with the dataset they concern and are made
 //! up in the next round.
 
-mod load;
+mod cover;
+pub(crate) mod load;
 mod minute;
 mod settle;
 
@@ -85,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) advanced: bool,
     /// The change lines, and how many events they were read from.
     pub(crate) changes: (u64, Arc<Vec<Change>>),
+    /// Changes that were told what covers them, by id and revision.
+    pub(crate) covered: BTreeSet<(String, i64)>,
     /// Set once [`Self::down`] is known.
     pub(crate) started: bool,
 }
@@ -102,6 +105,7 @@ impl Core {
             }
         }
         self.settle(now);
+        self.cover_changes(now).await;
         self.store_points().await;
     }
 

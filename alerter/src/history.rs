@@ -301,6 +301,23 @@ impl History {
         self.masks.retain(|mask| mask.to > start);
     }
 
+    /// What was known before a minute: the steps before it, the masks that had ended and the level shifts said by then.
+    #[must_use]
+    pub fn before(&self, minute: Minute) -> Self {
+        let steps = ((minute - self.start).div_euclid(self.step)).clamp(0, self.len() as i64) as usize;
+        let column = |column: &Vec<f32>| column.iter().take(steps).copied().collect();
+        Self {
+            start: self.start,
+            step: self.step,
+            value: column(&self.value),
+            exposure: column(&self.exposure),
+            events: column(&self.events),
+            variance: column(&self.variance),
+            masks: self.masks.iter().filter(|mask| mask.to <= minute).cloned().collect(),
+            shifts: self.shifts.iter().copied().filter(|shift| *shift <= minute).collect(),
+        }
+    }
+
     /// The same history in steps of `step_minutes` (a multiple of the present step that divides a day), aligned to
     /// the epoch; a step with a missing part is scaled up when at least half of it was seen, else no data.
     #[must_use]
@@ -326,6 +343,15 @@ impl History {
         }
         coarse
     }
+}
+
+/// Does something with the minutes from an onset on hidden, which an open incident has not ended yet.
+pub(crate) fn hidden_since<T>(history: &mut History, onset: Option<Minute>, work: impl FnOnce(&History) -> T) -> T {
+    let Some(from) = onset else { return work(history) };
+    history.masks.push(Mask { from, to: history.end(), reason: MaskReason::Incident, author: None });
+    let done = work(history);
+    history.masks.pop();
+    done
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl Incident {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::{Breach, Direction, WINDOW_COUNT};
+    use crate::score::{Breach, Direction, Recent, WINDOW_COUNT};
 
     fn score(minute: Minute, ratio: f64) -> Score {
         let breach = (ratio >= 1.0).then_some(Breach {
@@ -121,6 +121,7 @@ mod tests {
             fast_ratio: ratio,
             ratio,
             frozen: false,
+            recent: Recent { ratio: f64::INFINITY, ..Recent::default() },
         }
     }
 

@@ -14,6 +14,7 @@
 //! Files: none of its own but the TOML definitions it reads (see [`definition`]).
 
 // The forecasting half is pure: no clock, no I/O, no async.
+pub mod backtest;
 pub mod blind;
 pub mod calendar;
 pub mod forecast;
@@ -32,6 +33,7 @@ pub mod alert;
 mod alerts;
 pub mod change;
 mod config;
+pub mod coverage;
 pub mod definition;
 mod error;
 mod evaluate;
@@ -41,6 +43,7 @@ pub mod notify;
 mod page;
 mod points;
 mod presence;
+mod rehearse;
 mod routes;
 mod schedule;
 pub mod sentence;
@@ -50,7 +53,12 @@ pub mod suspect;
 mod track;
 mod view;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 pub use config::{Config, Environment};
 pub use definition::check;
@@ -105,6 +113,8 @@ struct Shared {
     outbox: parking_lot::Mutex<Outbox>,
     /// Keeps transitions in order on their way into the store.
     writer: tokio::sync::Mutex<()>,
+    /// Backtests take memory and a core: one at a time.
+    backtests: tokio::sync::Semaphore,
     /// What routes show, replaced after each round.
     view: parking_lot::RwLock<Arc<View>>,
 }
@@ -180,6 +190,7 @@ impl Alerter {
             store_failing: false,
             advanced: false,
             changes: (0, Arc::default()),
+            covered: BTreeSet::new(),
             started: false,
         };
         Ok(Self {
@@ -196,6 +207,7 @@ impl Alerter {
                 alerts,
                 outbox: parking_lot::Mutex::new(outbox),
                 writer: tokio::sync::Mutex::new(()),
+                backtests: tokio::sync::Semaphore::new(1),
                 view: parking_lot::RwLock::new(Arc::new(View::default())),
             }),
         })
@@ -244,11 +256,12 @@ impl Alerter {
     /// Evaluates every minute that is complete at `now`.
     pub async fn evaluate(&self, now: Timestamp) {
         let mut core = self.shared.core.lock().await;
+        // First of all, so that the metrics are listed while their past is still being read.
+        self.read_definitions(&mut core, now).await;
         if let Err(error) = core.find_downtime(self.shared.started_at).await {
             tracing::error!(error = %error.chain(), "waiting: it is not known since when this process was down");
             return;
         }
-        self.read_definitions(&mut core, now).await;
         core.round(now).await;
         *self.shared.view.write() = Arc::new(View::of(&core, now));
         drop(core);

@@ -10,8 +10,8 @@ use crate::{
     history::{History, Minute, Observation},
     onset::{ONSET_LOOKBACK_MINUTES, Point},
     score::{
-        Breach, Direction, FAST_WINDOWS, Kind, Score, Spread, WINDOW_COUNT, WINDOWS, WindowSum, passes_gate,
-        threshold_ratio, window_score,
+        Breach, Direction, FAST_WINDOWS, Kind, RECENT_MINUTES, Recent, Score, Spread, WINDOW_COUNT, WINDOWS, WindowSum,
+        passes_gate, threshold_ratio, window_score,
     },
 };
 
@@ -297,6 +297,7 @@ impl Live {
             fast_ratio: 0.0,
             ratio: 0.0,
             frozen: self.held || (self.suspicious && self.frozen_minutes < FREEZE_MINUTES_MAX),
+            recent: Recent { ratio: f64::INFINITY, ..Recent::default() },
         };
         let mut sums = self.window_sums(minute);
         let longest = &mut sums[WINDOW_COUNT - 1];
@@ -329,7 +330,45 @@ impl Live {
         if !fitted.pages() {
             score.breach = None;
         }
+        if self.held {
+            score.recent = self.recent(fitted, &score);
+        }
         score
+    }
+
+    /// The last minutes by themselves, while an incident is open.
+    fn recent(&self, fitted: &Fitted, score: &Score) -> Recent {
+        let mut sum = WindowSum::default();
+        let oldest = self.next - RING_MINUTES as i64;
+        for minute in (score.minute + 1 - RECENT_MINUTES as i64).max(oldest)..=score.minute {
+            let slot = &self.ring[position(minute)];
+            if !slot.value.is_nan() {
+                sum.minutes += 1;
+                sum.value += f64::from(slot.value);
+                sum.expected += f64::from(slot.mu);
+                sum.exposure += f64::from(slot.exposure);
+                sum.variance += f64::from(slot.variance);
+            }
+        }
+        // The thresholds of the shortest window that is not shorter hold.
+        let window = WINDOWS.iter().position(|minutes| *minutes >= RECENT_MINUTES).unwrap_or(0);
+        let spread = spread(fitted, &sum, window, score.minute, fitted.local_hour(score.minute));
+        let settings = fitted.settings();
+        let ratio = |z: f64, window: usize| threshold_ratio(z, window, fitted.thresholds(), settings.direction);
+        let own = if sum.minutes * 3 < RECENT_MINUTES * 2 {
+            f64::INFINITY
+        } else if passes_gate(&sum, settings.smallest_drop) {
+            ratio(window_score(settings.kind, &sum, spread), window)
+        } else {
+            0.0
+        };
+        let shorter = (0..window).map(|window| ratio(score.z[window], window));
+        Recent {
+            seen: sum.value / spread.unit,
+            expected: sum.expected / spread.unit,
+            phi: spread.phi,
+            ratio: shorter.fold(own, f64::max),
+        }
     }
 
     /// Sums of all windows that end at `minute`, in one pass backwards.

@@ -5,6 +5,7 @@ use crate::{
     history::{History, Mask, MaskReason, Minute},
     lost::RECOVERY_MINUTES,
     score::{Kind, Spread, WindowSum, window_score},
+    zone::LocalClock,
 };
 
 /// Width of the window that finds incidents in old history, in minutes.
@@ -17,6 +18,18 @@ const MASK_Z: f64 = 8.0;
 #[must_use]
 pub fn incident_mask(onset: Minute, closed: Minute) -> Mask {
     Mask { from: onset, to: closed + RECOVERY_MINUTES / 2, reason: MaskReason::Incident, author: None }
+}
+
+/// The day on which the level moved is half the one and half the other: it teaches nothing.
+pub(crate) fn new_normal_mask(onset: Minute, whole_day: Minute) -> Mask {
+    Mask { from: onset, to: whole_day, reason: MaskReason::Incident, author: None }
+}
+
+/// The first local day that lies wholly after a minute.
+pub(crate) fn first_whole_day(zone: chrono_tz::Tz, minute: Minute) -> std::ops::Range<Minute> {
+    let clock = LocalClock::new(zone, minute - 1440, minute + 3 * 1440);
+    let day = clock.day(minute) + 1;
+    clock.day_start(day)..clock.day_start(day + 1)
 }
 
 /// Longest run that is hidden. What lasts longer is no incident but a new level, and must be learnt.

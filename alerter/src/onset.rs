@@ -38,6 +38,21 @@ pub struct Onset {
     pub profile: Vec<(Minute, f64)>,
 }
 
+impl Onset {
+    /// An onset that is known to the minute.
+    #[must_use]
+    pub fn certain(minute: Minute) -> Self {
+        Self { minute, from: minute, to: minute, log_likelihood: 0.0, profile: vec![(minute, 1.0)] }
+    }
+
+    /// Moves it to a minute at the earliest: an incident does not begin before the last one of its series ended.
+    pub fn not_before(&mut self, earliest: Minute) {
+        self.minute = self.minute.max(earliest);
+        self.from = self.from.max(earliest);
+        self.to = self.to.max(earliest);
+    }
+}
+
 /// The onset of a drop (`down`) or rise that still lasts at the last point; `phi` and `unit` as in
 /// [`crate::score::Spread`]. `None` when no suffix of the points deviates that way.
 #[must_use]

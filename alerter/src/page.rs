@@ -6,6 +6,7 @@ use store::Timestamp;
 
 use crate::{
     alert::{Alert, Cause, Child, Measured, State},
+    backtest::points_between,
     change::Change,
     definition::{Metric, direction_word},
     forecast::Fitted,
@@ -39,7 +40,7 @@ pub(crate) fn breached(
     let slow = is_slow(breach.window_minutes());
     let mut onset = find_onset(metric, series, fitted, minute, breach.direction == Direction::Down, slow);
     if let Some(earliest) = not_before {
-        clamp(&mut onset, earliest);
+        onset.not_before(earliest);
     }
     let mut alert = blank(metric, onset.minute, now);
     alert.slice.clone_from(&series.slice);
@@ -60,7 +61,7 @@ pub(crate) fn silent(metric: &Metric, series: &Series, since: Minute, now: Times
     if let Some(fitted) = &series.fitted {
         alert.sources = sources(fitted, since);
     }
-    place_onset(&mut alert, &certain(since));
+    place_onset(&mut alert, &Onset::certain(since));
     name(&mut alert, since);
     alert
 }
@@ -118,6 +119,8 @@ fn blank(metric: &Metric, onset: Minute, now: Timestamp) -> Alert {
         level_shifted_at: None,
         channels: metric.channels.clone(),
         silenced_by: None,
+        part_of: None,
+        joined: Vec::new(),
     }
 }
 
@@ -156,18 +159,7 @@ fn find_onset(metric: &Metric, series: &Series, fitted: &Fitted, minute: Minute,
     } else {
         series.live.points(minute)
     };
-    onset::onset(metric.kind(), &points, down, noise.phi_total(), noise.unit).unwrap_or_else(|| certain(minute))
-}
-
-fn certain(minute: Minute) -> Onset {
-    Onset { minute, from: minute, to: minute, log_likelihood: 0.0, profile: vec![(minute, 1.0)] }
-}
-
-/// An incident does not begin before the last one of the same series ended.
-fn clamp(onset: &mut Onset, earliest: Minute) {
-    onset.minute = onset.minute.max(earliest);
-    onset.from = onset.from.max(earliest);
-    onset.to = onset.to.max(earliest);
+    onset::onset(metric.kind(), &points, down, noise.phi_total(), noise.unit).unwrap_or_else(|| Onset::certain(minute))
 }
 
 fn place_onset(alert: &mut Alert, onset: &Onset) {
@@ -210,12 +202,12 @@ pub(crate) fn refresh(
         // An incident found while making up for a downtime may have begun before what the live state remembers.
         let remembered = minute - alert.onset_from.minutes() < onset::ONSET_LOOKBACK_MINUTES as i64;
         let onset = if alert.cause == Cause::Silence || !lasts || !remembered {
-            certain(alert.onset.minutes())
+            Onset::certain(alert.onset.minutes())
         } else {
             let slow = is_slow(alert.window_minutes);
             let mut onset = find_onset(metric, parent, fitted, minute, alert.direction == "down", slow);
             // The name of the incident carries the onset of the page: only minutes around it are still believed.
-            clamp(&mut onset, alert.onset.minutes() - ONSET_MINUTES);
+            onset.not_before(alert.onset.minutes() - ONSET_MINUTES);
             onset
         };
         place_onset(alert, &onset);
@@ -260,16 +252,7 @@ fn level(alert: &Alert, series: &Series) -> f64 {
 
 /// The minutes from the onset on, expected at a local level; NaN where nothing is known.
 fn points_since(series: &Series, fitted: &Fitted, onset: Minute, minute: Minute, level: f64) -> Vec<Point> {
-    let share = fitted.settings().kind == Kind::Ratio;
-    (onset..=minute)
-        .map(|minute| {
-            let seen = series.history.get(minute);
-            let exposure = seen.map_or(0.0, |seen| seen.exposure);
-            let rate = fitted.rate(minute) * level;
-            let expected = if share { (rate * exposure).min(exposure) } else { rate };
-            Point { minute, value: seen.map_or(f64::NAN, |seen| seen.value), expected, exposure }
-        })
-        .collect()
+    points_between(fitted, &series.history, onset..minute + 1, level)
 }
 
 fn loss(fitted: &Fitted, points: &[Point], onset: Minute) -> Loss {

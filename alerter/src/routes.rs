@@ -1,6 +1,8 @@
 //! HTTP of this stage: metrics and their points, alerts, silences (`docs/api.md`).
 
 mod alerts;
+mod backtest;
+mod coverage;
 mod metrics;
 mod silences;
 
@@ -26,10 +28,12 @@ pub fn routes(alerter: Alerter) -> Router {
     let points = get(metrics::points).merge(post(metrics::import).layer(DefaultBodyLimit::max(import_max)));
     Router::new()
         .route("/api/v1/metrics", get(metrics::list))
+        .route("/api/v1/metrics/{name}/backtest", post(backtest::backtest))
         .route("/api/v1/alerts", get(alerts::list))
         .route("/api/v1/alerts/{id}", get(alerts::one))
         .route("/api/v1/alerts/{id}/acknowledge", post(alerts::acknowledge))
         .route("/api/v1/alerts/{id}/feedback", post(alerts::feedback))
+        .route("/api/v1/changes/{id}/coverage", get(coverage::coverage))
         .route("/api/v1/silences", get(silences::list).post(silences::create))
         .route("/api/v1/silences/{id}", delete(silences::end))
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))

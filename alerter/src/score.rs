@@ -196,6 +196,31 @@ pub struct Score {
     pub ratio: f64,
     /// True while the local level is not moved (suspicion or an open incident).
     pub frozen: bool,
+    /// The last minutes alone, for the end of an incident.
+    pub recent: Recent,
+}
+
+/// What the last [`RECENT_MINUTES`] say by themselves: longer windows remember an incident that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Recent {
+    /// Events seen.
+    pub seen: f64,
+    /// Events expected, at the level before the incident.
+    pub expected: f64,
+    /// Their over-dispersion.
+    pub phi: f64,
+    /// Largest score over its threshold among these minutes as one window and the fast windows that fit into them; infinite
+    /// while too few of the minutes have data.
+    pub ratio: f64,
+}
+
+impl Recent {
+    /// How much likelier these minutes are at the expectation than at `rate_ratio` times it, as a logarithm (Poisson, shrunk by
+    /// the over-dispersion): the term of a sequential test for recovery.
+    #[must_use]
+    pub fn evidence_of_recovery(&self, rate_ratio: f64) -> f64 {
+        ((rate_ratio - 1.0) * self.expected - self.seen * rate_ratio.ln()) / self.phi.max(1.0)
+    }
 }
 
 impl Score {
@@ -227,6 +252,30 @@ pub const CALM_RATIO: f64 = 0.5;
 /// Breaches this close to the end of an episode belong to it.
 pub const MERGE_MINUTES: i64 = 60;
 
+/// Minutes that must look normal by themselves before an episode closes early.
+pub const RECENT_MINUTES: usize = 15;
+
+/// Evidence that ends an episode: the minutes are 400 times likelier at the expectation than at what the incident was.
+const RECOVERY_EVIDENCE: f64 = 6.0;
+
+/// An incident is taken to be at least this far from its expectation when recovery is weighed against it.
+const HARM_MIN: f64 = 0.05;
+
+/// What an incident looked like, for the test of its end.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Harm {
+    seen: f64,
+    expected: f64,
+}
+
+impl Harm {
+    /// Seen over expected, kept away from 1 and from 0.
+    fn rate_ratio(self) -> f64 {
+        let ratio = self.seen / self.expected.max(f64::MIN_POSITIVE);
+        if ratio < 1.0 { ratio.clamp(HARM_MIN, 1.0 - HARM_MIN) } else { ratio.clamp(1.0 + HARM_MIN, 1.0 / HARM_MIN) }
+    }
+}
+
 /// One episode of a series, from its first breach until it has been calm long enough: the rule that opens, closes and
 /// merges pages, without the paging.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -236,6 +285,7 @@ pub struct Episode {
     slow: bool,
     calm_minutes: u32,
     closed_at: Option<Minute>,
+    harm: Harm,
 }
 
 /// What a minute did to an [`Episode`].
@@ -254,7 +304,7 @@ impl Episode {
     /// its calm minutes anew, and only its fast windows keep it open.
     #[must_use]
     pub fn resumed(open_since: Option<Minute>, closed_at: Option<Minute>) -> Self {
-        Self { open_since, slow: false, calm_minutes: 0, closed_at: closed_at.filter(|_| open_since.is_none()) }
+        Self { open_since, closed_at: closed_at.filter(|_| open_since.is_none()), ..Self::default() }
     }
 
     /// True between opening and closing.
@@ -271,8 +321,8 @@ impl Episode {
             *self = Self {
                 open_since: Some(score.minute),
                 slow: breach.window >= FAST_WINDOWS,
-                calm_minutes: 0,
-                closed_at: None,
+                harm: Harm { seen: breach.seen, expected: breach.expected },
+                ..Self::default()
             };
             return Some(if again { EpisodeEvent::Reopened } else { EpisodeEvent::Opened });
         }
@@ -283,11 +333,26 @@ impl Episode {
         } else if score.value.is_some() {
             self.calm_minutes += 1;
         }
-        if self.calm_minutes < CLOSE_AFTER_MINUTES {
+        if self.calm_minutes < CLOSE_AFTER_MINUTES && !self.has_recovered(score) {
             return None;
         }
         *self = Self { closed_at: Some(score.minute), ..Self::default() };
         Some(EpisodeEvent::Closed)
+    }
+
+    /// True when the last minutes by themselves are normal, and enough came in them to tell that from the incident: soon at
+    /// many events a minute, never before the windows calm down at few.
+    fn has_recovered(&mut self, score: &Score) -> bool {
+        if let Some(value) = score.value.filter(|_| score.recent.ratio >= CALM_RATIO) {
+            self.harm.seen += value;
+            self.harm.expected += score.mu;
+        }
+        let long_enough = self.open_since.is_some_and(|since| score.minute - since >= RECENT_MINUTES as Minute);
+        long_enough
+            && !self.slow
+            && self.harm.expected > 0.0
+            && score.recent.ratio < CALM_RATIO
+            && score.recent.evidence_of_recovery(self.harm.rate_ratio()) >= RECOVERY_EVIDENCE
     }
 }
 

@@ -61,7 +61,7 @@ pub fn long(alert: &Alert, now: Timestamp) -> String {
 /// turn it off.
 #[must_use]
 pub fn details(alert: &Alert) -> String {
-    let parts = [evidence(alert), missed(alert), children(alert), responsible(alert), off(alert)];
+    let parts = [evidence(alert), missed(alert), children(alert), joined(alert), responsible(alert), off(alert)];
     parts.into_iter().flatten().collect::<Vec<String>>().join(" ")
 }
 
@@ -108,6 +108,13 @@ fn lead(alert: &Alert, now: Timestamp, begin: &str) -> String {
         return format!("{begin} {expect} {expected} {unit} per {per}, but {see} none");
     }
     format!("{begin} {expect} {expected} {unit} per {per}, but {see} {distance} {}", less_or_more(alert))
+}
+
+/// "Payments and Searches left their expectation with it."
+fn joined(alert: &Alert) -> Option<String> {
+    let (last, others) = alert.joined.split_last()?;
+    let names = if others.is_empty() { last.clone() } else { format!("{} and {last}", others.join(", ")) };
+    Some(format!("{names} left their expectation with it."))
 }
 
 fn less_or_more(alert: &Alert) -> &'static str {

@@ -9,7 +9,7 @@ use store::Timestamp;
 use crate::{
     definition::Metric,
     forecast::{Fitted, Learning, Model, Settings},
-    history::{DAY_MINUTES, History, Mask, Minute, Observation},
+    history::{DAY_MINUTES, History, Minute, Observation, hidden_since},
     live::Live,
     score::{Kind, Score},
 };
@@ -151,12 +151,12 @@ pub(crate) fn fit(
     minute: Minute,
     open_since: Option<Minute>,
 ) -> Result<Fitted, Learning> {
-    hidden(history, open_since, |history| Model::new(settings).fit(history, minute))
+    hidden_since(history, open_since, |history| Model::new(settings).fit(history, minute))
 }
 
 /// The live state at `until`; minutes of an open incident are scored but do not move the level.
 fn warmed(fitted: &Fitted, history: &mut History, until: Minute, open_since: Option<Minute>) -> Live {
-    let mut live = hidden(history, open_since, |history| Live::warmed(fitted, history, until));
+    let mut live = hidden_since(history, open_since, |history| Live::warmed(fitted, history, until));
     if let Some(onset) = open_since {
         for minute in onset.max(history.start())..until {
             live.revise(fitted, minute, history.get(minute));
@@ -164,16 +164,6 @@ fn warmed(fitted: &Fitted, history: &mut History, until: Minute, open_since: Opt
         live.hold(true);
     }
     live
-}
-
-/// Does something with the minutes from an onset on hidden.
-fn hidden<T>(history: &mut History, onset: Option<Minute>, work: impl FnOnce(&History) -> T) -> T {
-    let Some(from) = onset else { return work(history) };
-    let masks = history.masks().to_vec();
-    history.mask(Mask { from, to: history.end(), reason: crate::history::MaskReason::Incident, author: None });
-    let done = work(history);
-    history.set_masks(masks);
-    done
 }
 
 /// The event of `system.metric_points` for one minute. Shares are stored as shares, with their numerator and denominator.

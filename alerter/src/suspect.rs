@@ -100,7 +100,7 @@ pub fn rank(onset: &Onset, changes: &[Change], environment: Option<&str>) -> Ran
 }
 
 /// A change of another environment is never a suspect; one without an environment speaks of all.
-fn shares_environment(change: &Change, environment: Option<&str>) -> bool {
+pub(crate) fn shares_environment(change: &Change, environment: Option<&str>) -> bool {
     match (change.environment.as_deref(), environment) {
         (Some(theirs), Some(ours)) => theirs == ours,
         _ => true,

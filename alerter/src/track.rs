@@ -13,16 +13,16 @@ use store::Timestamp;
 use crate::{
     alert::{Alert, Cause},
     calendar::Calendar,
+    coverage::Watcher,
     definition::Metric,
     forecast::Settings,
-    history::{Mask, MaskReason, Minute, Observation},
+    history::{Mask, Minute, Observation},
     incident::Incident,
     live::Live,
-    mask::incident_mask,
+    mask::{incident_mask, new_normal_mask},
     points::{IMPORTED, ImportedRow, Stored},
     score::{Kind, Score},
     series::{Series, observation, point_event, runs},
-    zone::LocalClock,
 };
 
 /// Minutes before a first fit for which the points get an expectation, so that a chart starts with a band: a day.
@@ -91,6 +91,18 @@ impl Tracked {
 
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Series> {
         std::iter::once(&mut self.parent).chain(self.children.values_mut())
+    }
+
+    /// Usual denominator of a minute: the mean of the last hour.
+    pub(crate) fn usual_exposure(&self) -> f64 {
+        let recent = (self.evaluated_to - 60..self.evaluated_to).filter_map(|minute| self.parent.history.get(minute));
+        let (sum, count) = recent.fold((0.0, 0_i32), |(sum, count), seen| (sum + seen.exposure, count + 1));
+        if count > 0 { sum / f64::from(count) } else { 0.0 }
+    }
+
+    /// The metric as one that may notice a change.
+    pub(crate) fn watcher(&self) -> Watcher<'_> {
+        Watcher { metric: &self.metric, fitted: self.parent.fitted.as_deref(), exposure: self.usual_exposure() }
     }
 
     /// What the forecast is told about this metric when it is one of `parent_metrics`.
@@ -296,18 +308,6 @@ pub(crate) fn alert_mask(alert: &Alert) -> Option<Mask> {
         (None, None) => return None,
     };
     (!real_demand).then_some(mask)
-}
-
-/// The day on which the level moved is half the one and half the other: it teaches nothing.
-pub(crate) fn new_normal_mask(onset: Minute, whole_day: Minute) -> Mask {
-    Mask { from: onset, to: whole_day, reason: MaskReason::Incident, author: None }
-}
-
-/// The first local day that lies wholly after a minute.
-pub(crate) fn first_whole_day(zone: chrono_tz::Tz, minute: Minute) -> Range<Minute> {
-    let clock = LocalClock::new(zone, minute - 1440, minute + 3 * 1440);
-    let day = clock.day(minute) + 1;
-    clock.day_start(day)..clock.day_start(day + 1)
 }
 
 /// The most frequent slices of each column.

@@ -8,6 +8,8 @@ use store::Timestamp;
 
 use crate::{
     blind::BlindSpot,
+    change::Change,
+    coverage::Watcher,
     definition::{Metric, Problem, direction_word, kind_word},
     evaluate::Core,
     forecast::{Fitted, Readiness},
@@ -42,6 +44,8 @@ pub(crate) struct MetricView {
 pub(crate) struct View {
     pub(crate) metrics: BTreeMap<String, MetricView>,
     pub(crate) problems: Vec<Problem>,
+    /// The change lines as they were in the last round.
+    pub(crate) changes: Arc<Vec<Change>>,
     warnings: BTreeMap<String, String>,
     at: Timestamp,
     evaluated_to: Option<Minute>,
@@ -66,6 +70,7 @@ impl View {
             evaluated_to: core.tracked.values().map(|tracked| tracked.evaluated_to).min(),
             metrics,
             problems,
+            changes: core.changes.1.clone(),
             warnings: core.warnings.clone(),
             at: now,
         }
@@ -91,8 +96,6 @@ impl MetricView {
             Some(Readiness::NotTrusted { .. }) => "not_trusted",
             _ => "ok",
         };
-        let recent = (tracked.evaluated_to - 60..tracked.evaluated_to).filter_map(|minute| parent.history.get(minute));
-        let (sum, count) = recent.fold((0.0, 0_i32), |(sum, count), seen| (sum + seen.exposure, count + 1));
         Self {
             metric: tracked.metric.clone(),
             state,
@@ -103,14 +106,20 @@ impl MetricView {
                 .fitted
                 .as_ref()
                 .zip(parent.last.as_ref())
-                .map(|(fitted, last)| fitted.blind_spot(last.minute, last.mu)),
+                .map(|(fitted, last)| fitted.sight(last.minute, last.mu).blind_spot()),
             error,
             slices_left_out: tracked.slices_left_out(),
             fitted: tracked.all().filter_map(|one| Some((one.slice.clone(), one.fitted.clone()?))).collect(),
             masks: parent.history.masks().to_vec(),
             evaluated_to: tracked.evaluated_to,
-            usual_exposure: if count > 0 { sum / f64::from(count) } else { 0.0 },
+            usual_exposure: tracked.usual_exposure(),
         }
+    }
+
+    /// The metric as one that may notice a change.
+    pub(crate) fn watcher(&self) -> Watcher<'_> {
+        let fitted = self.fitted.get(&None).map(AsRef::as_ref);
+        Watcher { metric: &self.metric, fitted, exposure: self.usual_exposure }
     }
 
     /// The metric in `GET /api/v1/metrics`.

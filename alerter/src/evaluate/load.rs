@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use arrow::{array::AsArray as _, datatypes::Int64Type};
+use query::Engine;
 use serde_json::json;
-use store::{DatasetName, Timestamp};
+use store::{DatasetName, Store, Timestamp};
 
 use super::{Core, counting, time_range, working};
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     presence,
     score::Kind,
     series::{SLICE_DAYS, observation},
-    track::by_metric,
+    track::{Tracked, by_metric},
 };
 
 /// Minutes of raw events counted in one scan of a backfill: two weeks.
@@ -96,36 +97,11 @@ impl Core {
 
     /// Counts raw events of the past; returns the range counted, `None` when there is nothing.
     async fn backfill(&mut self, name: &str, since: Minute, complete: Minute) -> Result<Option<Range<Minute>>, Error> {
-        let metric = self.tracked[name].metric.clone();
-        let first = self.store.datasets().into_iter().find(|dataset| dataset.name == metric.dataset);
-        let first = first.and_then(|dataset| dataset.first_event).map(Timestamp::minutes);
-        let slices_max = self.slices_room(name);
-        let per_column = self.config.slice_values_max as usize;
+        let room = Room { slices: self.slices_room(name), per_column: self.config.slice_values_max as usize };
+        let (engine, store) = (self.engine.clone(), self.store.clone());
         let Some(tracked) = self.tracked.get_mut(name) else { return Ok(None) };
         tracked.evaluated_to = complete;
-        let Some(start) = first.map(|first| first.max(since)).filter(|start| *start < complete) else {
-            return Ok(None);
-        };
-        let mut from = start;
-        while from < complete {
-            let range = from..complete.min(from + BACKFILL_MINUTES);
-            let failed = |source| counting(&metric.dataset, source);
-            let counted = self.engine.minute_counts(&[metric.query()], time_range(&range)).await.map_err(failed)?;
-            let presence = self
-                .engine
-                .minute_presence(&metric.dataset, metric.environment.as_deref(), time_range(&range))
-                .await
-                .map_err(failed)?;
-            #[expect(clippy::cast_precision_loss, reason = "events of a minute")]
-            let mut presence: Vec<(Minute, f64)> =
-                presence.iter().map(|(minute, count)| (*minute, *count as f64)).collect();
-            presence.sort_by_key(|(minute, _)| *minute);
-            let holes = presence::holes(range.clone(), &presence);
-            let counted = by_metric(counted).remove(name).unwrap_or_default();
-            tracked.take_counted(&counted, range.clone(), &holes, slices_max, per_column);
-            from = range.end;
-        }
-        Ok(Some(start..complete))
+        count_past(&engine, &store, tracked, since..complete, room).await
     }
 
     /// Takes imported rows into memory and the store, and learns from them at once. Returns how many were taken; the others
@@ -217,4 +193,45 @@ impl Core {
         }
         events
     }
+}
+
+/// How many slices a metric may still follow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) slices: usize,
+    pub(crate) per_column: usize,
+}
+
+/// Counts the raw events of a range into a metric, two weeks in one scan; returns the part of it that lies after the first
+/// event of the dataset, `None` when there is nothing.
+pub(crate) async fn count_past(
+    engine: &Engine,
+    store: &Store,
+    tracked: &mut Tracked,
+    range: Range<Minute>,
+    room: Room,
+) -> Result<Option<Range<Minute>>, Error> {
+    let metric = tracked.metric.clone();
+    let known = store.datasets().into_iter().find(|dataset| dataset.name == metric.dataset);
+    let first = known.and_then(|dataset| dataset.first_event).map(Timestamp::minutes);
+    let Some(start) = first.map(|first| first.max(range.start)).filter(|start| *start < range.end) else {
+        return Ok(None);
+    };
+    let failed = |source| counting(&metric.dataset, source);
+    let mut from = start;
+    while from < range.end {
+        let part = from..range.end.min(from + BACKFILL_MINUTES);
+        let counted = engine.minute_counts(&[metric.query()], time_range(&part)).await.map_err(failed)?;
+        let presence = engine.minute_presence(&metric.dataset, metric.environment.as_deref(), time_range(&part));
+        let presence = presence.await.map_err(failed)?;
+        #[expect(clippy::cast_precision_loss, reason = "events of a minute")]
+        let mut presence: Vec<(Minute, f64)> =
+            presence.iter().map(|(minute, count)| (*minute, *count as f64)).collect();
+        presence.sort_by_key(|(minute, _)| *minute);
+        let holes = presence::holes(part.clone(), &presence);
+        let counted = by_metric(counted).remove(&metric.name).unwrap_or_default();
+        tracked.take_counted(&counted, part.clone(), &holes, room.slices, room.per_column);
+        from = part.end;
+    }
+    Ok(Some(start..range.end))
 }

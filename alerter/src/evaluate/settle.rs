@@ -6,11 +6,12 @@ use store::{DatasetName, Timestamp};
 
 use super::{Core, Fresh};
 use crate::{
-    alert::{Alert, Cause},
+    alert::{Alert, Cause, TransitionKind},
     change::{self, Change},
     history::Minute,
+    mask::{first_whole_day, new_normal_mask},
     page,
-    track::{Tracked, first_whole_day, new_normal_mask},
+    track::Tracked,
 };
 
 impl Core {
@@ -23,8 +24,14 @@ impl Core {
             false => Vec::new(),
         };
         let changes = if open.is_empty() && self.fresh.is_empty() { Arc::default() } else { self.changes() };
-        for (id, Fresh { mut alert, kind, closed }) in std::mem::take(&mut self.fresh) {
+        let mut fresh: Vec<(String, Fresh)> = std::mem::take(&mut self.fresh).into_iter().collect();
+        // The surest speaks for the others.
+        fresh.sort_by(|a, b| b.1.alert.score.total_cmp(&a.1.alert.score));
+        for (id, Fresh { mut alert, kind, closed }) in fresh {
             self.refresh(&mut alert, &changes, closed);
+            if kind == TransitionKind::Triggered && closed.is_none() {
+                self.alerts.lock().join(&mut alert, i64::from(self.config.group_minutes), now);
+            }
             self.alerts.lock().trigger(alert, kind, closed.is_some(), now);
             if let Some(closed) = closed {
                 self.alerts.lock().resolve(&id, Timestamp::from_minutes(closed), now);
@@ -41,7 +48,9 @@ impl Core {
             self.alerts.lock().resolve(&id, Timestamp::from_minutes(minute), now);
         }
         self.end_orphans(now);
-        self.alerts.lock().page_after_silence(now);
+        let mut alerts = self.alerts.lock();
+        alerts.page_after_silence(now);
+        alerts.page_after_leader(now);
     }
 
     /// What has lasted for a whole local day is the new normal: the level restarts from that day, and with the next fit the
@@ -130,7 +139,7 @@ impl Core {
     }
 
     /// All change lines as they are now; read again only when some were added.
-    fn changes(&mut self) -> Arc<Vec<Change>> {
+    pub(super) fn changes(&mut self) -> Arc<Vec<Change>> {
         let name = DatasetName::system("changes");
         let events =
             self.store.datasets().into_iter().find(|dataset| dataset.name == name).map_or(0, |known| known.events);

@@ -25,7 +25,7 @@ pub use interval::{Interval, TRUSTED_COVERAGE};
 pub use noise::{HOURS, Noise};
 
 use crate::{
-    blind::{BlindSpot, blind_spot},
+    blind::Sight,
     calendar::Calendar,
     history::{DAY_MINUTES, History, Minute, Observation},
     score::{Direction, Kind, WINDOW_COUNT},
@@ -325,12 +325,16 @@ impl Fitted {
         &self.days[self.day_index(self.clock.day(minute))].sources
     }
 
-    /// What the series cannot show at the hour of `minute`, with `expected` events a minute.
+    /// How soon drops are seen at the hour of `minute`, with `expected` events a minute.
     #[must_use]
-    pub fn blind_spot(&self, minute: Minute, expected: f64) -> BlindSpot {
-        let typical = self.thresholds.down.iter().sum::<f64>() / WINDOW_COUNT as f64;
-        let c = self.noise.c_fast[self.local_hour(minute)];
-        blind_spot(expected / self.noise.unit, typical, self.noise.phi_total(), c, self.settings.smallest_drop)
+    pub fn sight(&self, minute: Minute, expected: f64) -> Sight {
+        Sight {
+            rate: expected / self.noise.unit,
+            z: self.thresholds.down.iter().sum::<f64>() / WINDOW_COUNT as f64,
+            phi: self.noise.phi_total(),
+            c: self.noise.c_fast[self.local_hour(minute)],
+            smallest: self.settings.smallest_drop,
+        }
     }
 }
 

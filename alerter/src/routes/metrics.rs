@@ -220,6 +220,6 @@ pub(super) async fn import(
     answer.await.map_err(|failure: Failure| failure.of(&headers))
 }
 
-fn not_found(name: &str) -> Failure {
+pub(super) fn not_found(name: &str) -> Failure {
     Failure::new(StatusCode::NOT_FOUND, "metric_not_found", format!("there is no metric {name}"))
 }

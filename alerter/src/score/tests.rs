@@ -88,6 +88,7 @@ fn minute(minute: Minute, ratio: f64, fast_ratio: f64, window: usize) -> Score {
         fast_ratio,
         ratio,
         frozen: false,
+        recent: Recent { ratio: f64::INFINITY, ..Recent::default() },
     }
 }
 

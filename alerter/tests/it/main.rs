@@ -8,4 +8,5 @@ mod delivery;
 mod history;
 mod page;
 mod quiet;
+mod rehearse;
 mod world;

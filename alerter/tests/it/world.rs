@@ -185,11 +185,20 @@ impl World {
     }
 
     async fn import(&self, weeks: i64, until: i64) {
+        self.import_as("bookings", weeks, until).await;
+    }
+
+    /// Loads weeks of the same counts into another metric.
+    pub(crate) async fn import_into(&self, metric: &str, weeks: i64) {
+        self.import_as(metric, weeks, self.minute).await;
+    }
+
+    async fn import_as(&self, metric: &str, weeks: i64, until: i64) {
         let mut csv = String::from("time,count\n");
         for minute in until - weeks * 10_080..until {
             csv.push_str(&format!("{},{}\n", minute * 60, self.rates.at(minute).total()));
         }
-        let imported = self.alerter.import("bookings", None, csv.as_bytes()).await.unwrap().unwrap();
+        let imported = self.alerter.import(metric, None, csv.as_bytes()).await.unwrap().unwrap();
         assert_eq!((imported.imported, imported.rejected.len()), (usize::try_from(weeks * 10_080).unwrap(), 0));
     }
 
@@ -269,6 +278,22 @@ impl World {
         let (status, body) = self.http("GET", path, None).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         body
+    }
+
+    /// Rows of a query of text columns, their cells joined by a space.
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
+        let batches = self.engine.rows(sql, None).await.unwrap();
+        let cell = |batch: &arrow::array::RecordBatch, column: usize, row: usize| {
+            let text = arrow::compute::cast(batch.column(column), &arrow::datatypes::DataType::Utf8).unwrap();
+            arrow::array::AsArray::as_string::<i32>(&text).iter().nth(row).flatten().unwrap_or_default().to_owned()
+        };
+        let row = |batch: &arrow::array::RecordBatch, row: usize| {
+            (0..batch.num_columns()).map(|column| cell(batch, column, row)).collect::<Vec<_>>().join(" ")
+        };
+        batches
+            .iter()
+            .flat_map(|batch| (0..batch.num_rows()).map(|index| row(batch, index)).collect::<Vec<_>>())
+            .collect()
     }
 
     pub(crate) async fn state(&self) -> String {

@@ -161,6 +161,28 @@ const NOTIFICATIONS: Known = Known {
     revised_by: &[],
 };
 
+const CHANGE_COVERAGE: Known = Known {
+    name: "change_coverage",
+    stored_as: &[],
+    columns: &[
+        ("time", Time),
+        ("change_id", Text),
+        ("revision", BigInt),
+        ("kind", Text),
+        ("environment", Text),
+        ("metric", Text),
+        ("pages", Boolean),
+        ("exposed_share", Double),
+        ("smallest", Double),
+        ("smallest_of_exposed", Double),
+        ("outage_minutes", Double),
+        ("half_minutes", Double),
+        ("fifth_minutes", Double),
+        ("warning", Text),
+    ],
+    revised_by: &["change_id", "metric"],
+};
+
 const FIRST_SEEN: Known = Known {
     name: "first_seen",
     stored_as: &[],
@@ -177,10 +199,13 @@ const FIRST_SEEN: Known = Known {
 };
 
 /// Names of all tables here.
-pub(super) const NAMES: [&str; 5] = ["changes", "metric_points", "alerts", "notifications", "first_seen"];
+pub(super) const NAMES: [&str; 6] =
+    ["changes", "metric_points", "alerts", "notifications", "change_coverage", "first_seen"];
 
 pub(super) fn known(table: &str) -> Option<&'static Known> {
-    [&CHANGES, &METRIC_POINTS, &ALERTS, &NOTIFICATIONS, &FIRST_SEEN].into_iter().find(|known| known.name == table)
+    [&CHANGES, &METRIC_POINTS, &ALERTS, &NOTIFICATIONS, &CHANGE_COVERAGE, &FIRST_SEEN]
+        .into_iter()
+        .find(|known| known.name == table)
 }
 
 /// One such table over its dataset.
