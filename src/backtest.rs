@@ -11,15 +11,42 @@ pub(crate) async fn run(options: &BacktestOptions) -> anyhow::Result<()> {
     };
     let definition = options.file.as_ref().map(read).transpose()?;
     let client = Client::new(&options.server)?;
-    let question = json!({"definition": definition, "days": options.days, "direction": options.direction,
-                          "smallest_drop": options.smallest_drop});
-    let request = client.post(&format!("/metrics/{}/backtest", options.metric)).json(&question);
+    let mut question = json!({"definition": definition, "days": options.days});
+    if !options.rule {
+        question["direction"] = json!(options.direction);
+        question["smallest_drop"] = json!(options.smallest_drop);
+    }
+    let kind = if options.rule { "rules" } else { "metrics" };
+    let request = client.post(&format!("/{kind}/{}/backtest", options.name)).json(&question);
     let text = client.send(request).await?.text().await.context("the answer ended early")?;
     if options.json {
         return say(&text);
     }
     let answer: Value = serde_json::from_str(&text).context("the answer is not JSON")?;
-    say(&report(&answer))
+    say(&if options.rule { report_rule(&answer) } else { report(&answer) })
+}
+
+/// The same of a plain rule.
+fn report_rule(answer: &Value) -> String {
+    let pages = answer["pages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut lines: Vec<String> = pages
+        .iter()
+        .map(|page| {
+            let text = |key: &str| page[key].as_str().unwrap_or_default().to_owned();
+            let ended =
+                page["resolved_at"].as_str().map_or_else(|| "still open".to_owned(), |end| format!("until {end}"));
+            format!(
+                "{}  held since {}, {ended} · value {} {}",
+                text("paged_at"),
+                text("since"),
+                page["value"],
+                text("group")
+            )
+        })
+        .collect();
+    let (windows, stride) = (&answer["windows_judged"], &answer["stride_minutes"]);
+    lines.push(format!("{} pages in {windows} windows judged, one every {stride} minutes", pages.len()));
+    lines.join("\n")
 }
 
 /// One line a page, then what was judged.

@@ -36,6 +36,7 @@ pub(crate) enum Command {
     /// Make a new data folder from a backup.
     Restore(RestoreOptions),
     /// Replay a metric's rule on its own history: the pages it would have sent, before you save it.
+    /// Replay a metric, or a plain rule, on its own history: the pages it would have sent, before you save it.
     Backtest(BacktestOptions),
     /// Create, list and revoke API keys of a data folder.
     Keys(KeysOptions),
@@ -170,8 +171,11 @@ pub(crate) enum ImportWhat {
 
 #[derive(Debug, Args)]
 pub(crate) struct BacktestOptions {
-    /// Name of the metric.
-    pub(crate) metric: String,
+    /// Name of the metric, or of the rule with --rule.
+    pub(crate) name: String,
+    /// Replay a plain rule.
+    #[arg(long, conflicts_with_all = ["direction", "smallest_drop"])]
+    pub(crate) rule: bool,
     /// A definition file to try instead of the one in force; it need not be saved on the server.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,

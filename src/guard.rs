@@ -155,6 +155,9 @@ fn scope_of(method: &Method, path: &str) -> Option<Scope> {
         // Asking, and cancelling one's question, are reads.
         "sql" | "explain-diff" | "compare" | "queries" => Scope::Query,
         "metrics" | "alerts" | "silences" if !reads => Scope::Alerts,
+        // Asking SQL and cancelling one's question are reads.
+        "sql" | "queries" => Scope::Query,
+        "metrics" | "rules" | "alerts" | "silences" if !reads => Scope::Alerts,
         _ if reads => Scope::Query,
         _ => Scope::Admin,
     })

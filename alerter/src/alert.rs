@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use store::Timestamp;
 
-use crate::suspect::Suspect;
+use crate::{rule::Condition, suspect::Suspect};
 
 /// A timestamp as RFC 3339 text.
 pub(crate) mod rfc3339 {
@@ -61,6 +61,8 @@ pub enum Cause {
     Deviation,
     /// Nothing of any kind arrived from the source.
     Silence,
+    /// A plain rule's condition holds.
+    Rule,
 }
 
 /// The kind of quantity, which decides the wording.
@@ -204,6 +206,8 @@ pub struct Alert {
     pub channels: Vec<String>,
     /// The silence that kept it from being sent.
     pub silenced_by: Option<String>,
+    /// What a plain rule found.
+    pub condition: Option<Condition>,
     /// The open incident whose page speaks for this one.
     pub part_of: Option<String>,
     /// Titles of the metrics that this page speaks for.
@@ -423,6 +427,7 @@ pub(crate) mod sample {
             level_shifted_at: None,
             channels: vec!["oncall".into()],
             silenced_by: None,
+            condition: None,
             part_of: None,
             joined: Vec::new(),
         }

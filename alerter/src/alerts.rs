@@ -11,6 +11,9 @@ use crate::{
     silence::{self, Silence},
 };
 
+/// Incidents that a page names as part of it, at most.
+const JOINED_MAX: usize = 20;
+
 #[derive(Debug, Clone)]
 struct Entry {
     alert: Alert,
@@ -112,8 +115,10 @@ impl Alerts {
         let leader = self.entries.values().filter(speaks).min_by_key(|entry| apart(&entry.alert));
         let Some(mut leader) = leader.map(|entry| entry.alert.clone()) else { return };
         alert.part_of = Some(leader.id.clone());
-        if !leader.joined.contains(&alert.title) {
-            leader.joined.push(alert.title.clone());
+        let name =
+            alert.slice.as_ref().map_or_else(|| alert.title.clone(), |slice| format!("{} ({slice})", alert.title));
+        if leader.joined.len() < JOINED_MAX && !leader.joined.contains(&name) {
+            leader.joined.push(name);
             self.record(leader, TransitionKind::Updated, false, now);
         }
     }

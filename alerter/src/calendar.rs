@@ -57,6 +57,13 @@ impl Calendar {
         Ok(Self::new(days))
     }
 
+    /// The days of one scope, and those that apply everywhere.
+    #[must_use]
+    pub fn scoped(&self, scope: &str) -> Self {
+        let ours = |event: &&EventDay| event.scope.is_empty() || event.scope == scope;
+        Self { days: self.days.iter().filter(ours).cloned().collect() }
+    }
+
     /// The event on a day.
     #[must_use]
     pub fn on(&self, day: LocalDay) -> Option<&EventDay> {
@@ -103,6 +110,8 @@ mod tests {
         assert_eq!((christmas.name.as_str(), christmas.scope.as_str()), ("Christmas", "nl"));
         assert_eq!(calendar.before(christmas).collect::<Vec<_>>(), [19_716]);
         assert!(calendar.on(20_083).is_none());
+        assert!(calendar.scoped("de").on(20_082).is_none());
+        assert_eq!(calendar.scoped("de").days.len(), 1, "Black Friday is everywhere");
     }
 
     #[test]

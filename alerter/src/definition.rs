@@ -1,4 +1,4 @@
-//! Metrics and channels as people write them: TOML files in one folder, read again every few seconds.
+//! Metrics, rules and channels as people write them: TOML files in one folder, read again every few seconds.
 //!
 //! A file with any problem is refused as a whole and its last good version stays in force; the problem is shown in the
 //! status, counted and logged until it is gone. Parsing is pure: [`parse`] takes text; [`Folder`] does the reading.
@@ -13,6 +13,14 @@
 //! filter = "route = '/checkout/pay' AND status = 200"
 //! channels = ["oncall"]
 //!
+//! [[rule]]
+//! name = "payment_errors"
+//! dataset = "shop"
+//! sql = "SELECT country, count(*) AS value FROM events WHERE time >= $from AND time < $to AND status >= 500 GROUP BY country"
+//! above = 50
+//! for_minutes = 5
+//! channels = ["oncall"]
+//!
 //! [[channel]]
 //! name = "oncall"
 //! kind = "pagerduty"
@@ -23,17 +31,19 @@ mod fields;
 mod folder;
 mod nearest;
 mod parse;
+mod rule;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 pub(crate) use folder::read_secret;
 pub use folder::{Folder, check};
-pub use parse::{Definitions, parse};
+pub use parse::{Definitions, PersonMask, parse};
 use query::{Measure, MetricQuery};
+pub use rule::{GROUPS_MAX, Judged, Rule};
 use store::DatasetName;
 
 pub use crate::score::Direction;
-use crate::score::Kind;
+use crate::{calendar::Calendar, forecast::Yearly, history::Mask, score::Kind};
 
 /// Something wrong in a definition file, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -104,6 +114,14 @@ pub struct Metric {
     pub channels: Vec<String>,
     /// Share of the expected amount that may be lost in 28 days.
     pub budget_share: Option<f64>,
+    /// File of event days, relative to the folder, and the scope whose days apply (`None`: all of them).
+    pub calendar_file: Option<(String, Option<String>)>,
+    /// The event days read from it.
+    pub calendar: Arc<Calendar>,
+    /// Whether the same week of last year enters its forecast.
+    pub last_year: Yearly,
+    /// Intervals that a person hid from its forecast (`[[mask]]`).
+    pub masks: Vec<Mask>,
     /// Who looks after it.
     pub owner: Option<String>,
     /// What to do when it pages.

@@ -52,6 +52,15 @@ pub enum Error {
         #[source]
         source: store::Error,
     },
+    /// A plain rule's statement failed.
+    #[error("could not judge rule {rule}")]
+    Rule {
+        /// The rule.
+        rule: String,
+        /// Why.
+        #[source]
+        source: Box<query::Error>,
+    },
     /// A fit's thread ended.
     #[error("fitting the forecast of metric {metric} was cut off")]
     Fit {

@@ -8,6 +8,7 @@
 mod cover;
 pub(crate) mod load;
 mod minute;
+pub(crate) mod rules;
 mod settle;
 
 use std::{
@@ -69,6 +70,7 @@ pub(crate) struct Core {
     pub(crate) folder: Folder,
     pub(crate) reread_at: Timestamp,
     pub(crate) tracked: BTreeMap<String, Tracked>,
+    pub(crate) rules: BTreeMap<String, rules::Followed>,
     pub(crate) sources: BTreeMap<SourceKey, Source>,
     pub(crate) silent: BTreeMap<SourceKey, Silent>,
     pub(crate) fresh: BTreeMap<String, Fresh>,
@@ -104,6 +106,8 @@ impl Core {
                 }
             }
         }
+        self.reread_rules(complete);
+        self.advance_rules(complete, now).await;
         self.settle(now);
         self.cover_changes(now).await;
         self.store_points().await;
@@ -138,6 +142,7 @@ impl Core {
                         && tracked.metric.slices == metric.slices =>
                 {
                     tracked.metric = Arc::new(metric);
+                    tracked.set_masks(&self.alerts.lock().all());
                     tracked.all_mut().for_each(Series::forget_fit);
                 }
                 _ => {
@@ -174,28 +179,46 @@ impl Core {
         self.tracked.values().map(|tracked| tracked.metric.dataset.clone()).collect()
     }
 
-    /// Loads what is new in a dataset and evaluates it up to the watermark.
+    /// Evaluates a dataset up to the watermark, and loads what is new in it: all at a start, later one metric a round after the
+    /// others were judged, so that counting a long past keeps no page waiting for long.
     async fn advance(&mut self, dataset: &DatasetName, complete: Minute, now: Timestamp) -> Result<(), Error> {
         self.load_sources(dataset, complete).await?;
-        for name in self.names(dataset, |tracked| !tracked.loaded) {
+        self.evaluate_due(dataset, complete, now).await?;
+        let mut new = self.names(dataset, |tracked| !tracked.loaded);
+        if self.tracked.values().any(|tracked| tracked.loaded) {
+            // One that cannot be loaded does not keep the others out.
+            new.sort_by_key(|name| self.tracked[name].error.is_some());
+            new.truncate(1);
+        }
+        for name in new {
             if let Err(error) = self.load(&name, complete, now).await {
                 self.broke(&name, &error);
             }
         }
+        self.evaluate_due(dataset, complete, now).await?;
+        for tracked in self.tracked.values_mut().filter(|one| one.metric.dataset == *dataset && working(one)) {
+            tracked.error = None;
+        }
+        Ok(())
+    }
+
+    /// Evaluates the minutes that are due, a day of them at a time.
+    async fn evaluate_due(&mut self, dataset: &DatasetName, complete: Minute, now: Timestamp) -> Result<(), Error> {
         loop {
             let from = self.names(dataset, working).iter().map(|name| self.tracked[name].evaluated_to).min();
             let Some(from) = from else { return Ok(()) };
             self.refit_due(dataset, from).await?;
             let range = schedule::due(from, complete);
             if range.is_empty() {
-                break;
+                return Ok(());
             }
             self.evaluate(dataset, range, complete, now).await?;
         }
-        for tracked in self.tracked.values_mut().filter(|one| one.metric.dataset == *dataset && working(one)) {
-            tracked.error = None;
-        }
-        Ok(())
+    }
+
+    /// True while metrics wait to be loaded that nothing is known to be wrong with.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.tracked.values().any(|tracked| !tracked.loaded && tracked.error.is_none())
     }
 
     /// Leaves a metric out of this round.

@@ -45,6 +45,7 @@ mod points;
 mod presence;
 mod rehearse;
 mod routes;
+pub mod rule;
 mod schedule;
 pub mod sentence;
 mod series;
@@ -180,6 +181,7 @@ impl Alerter {
             folder: Folder::new(config.folder.clone()),
             reread_at: now,
             tracked: BTreeMap::new(),
+            rules: BTreeMap::new(),
             sources: BTreeMap::new(),
             silent: BTreeMap::new(),
             silences_over: Vec::new(),
@@ -224,7 +226,8 @@ impl Alerter {
             self.evaluate(self.shared.clock.now()).await;
             let now = self.shared.clock.now();
             let reread_at = now.plus_seconds(i64::from(self.shared.config.reread_interval_s));
-            let next = schedule::next_step(now, self.shared.config.watermark_s, reread_at);
+            let loading = self.shared.view.read().loading;
+            let next = if loading { now } else { schedule::next_step(now, self.shared.config.watermark_s, reread_at) };
             let wait = next.min(now.plus_seconds(SLEEP_SECONDS_MAX)).0 - now.0;
             let wait = Duration::from_micros(u64::try_from(wait).unwrap_or(0)).max(Duration::from_millis(50));
             tokio::select! {

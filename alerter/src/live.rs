@@ -85,6 +85,9 @@ pub struct Live {
 }
 
 impl Live {
+    /// Bytes of the ring, which is most of the state.
+    pub const RING_BYTES: usize = RING_MINUTES * size_of::<Slot>();
+
     /// An empty state whose first minute is `start`; scores need some minutes to mean something.
     #[must_use]
     pub fn new(start: Minute) -> Self {

@@ -45,6 +45,15 @@ impl Onset {
         Self { minute, from: minute, to: minute, log_likelihood: 0.0, profile: vec![(minute, 1.0)] }
     }
 
+    /// An onset of which only the first and the last minute it can be are known.
+    #[must_use]
+    pub fn within(from: Minute, to: Minute) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "minutes of a window")]
+        let each = 1.0 / (to - from + 1).max(1) as f64;
+        let profile = (from..=to).map(|minute| (minute, each)).collect();
+        Self { minute: from, from, to, log_likelihood: 0.0, profile }
+    }
+
     /// Moves it to a minute at the earliest: an incident does not begin before the last one of its series ended.
     pub fn not_before(&mut self, earliest: Minute) {
         self.minute = self.minute.max(earliest);

@@ -66,6 +66,21 @@ pub(crate) fn silent(metric: &Metric, series: &Series, since: Minute, now: Times
     alert
 }
 
+/// A new alert of a plain rule.
+pub(crate) fn of_rule(metric: &Metric, group: Option<&String>, onset: &Onset, now: Timestamp) -> Alert {
+    let mut alert = blank(metric, onset.minute, now);
+    alert.slice = group.cloned();
+    place_onset(&mut alert, onset);
+    name(&mut alert, onset.minute);
+    alert
+}
+
+/// Names the changes near an onset.
+pub(crate) fn suspect_changes(alert: &mut Alert, onset: &Onset, changes: &[Change]) {
+    let ranking = suspect::rank(onset, changes, alert.environment.as_deref());
+    (alert.suspects, alert.unknown_share) = (ranking.suspects, ranking.unknown_share);
+}
+
 fn blank(metric: &Metric, onset: Minute, now: Timestamp) -> Alert {
     let (measured, threshold_ms) = match &metric.measure {
         query::Measure::Count => (Measured::Count, None),
@@ -119,6 +134,7 @@ fn blank(metric: &Metric, onset: Minute, now: Timestamp) -> Alert {
         level_shifted_at: None,
         channels: metric.channels.clone(),
         silenced_by: None,
+        condition: None,
         part_of: None,
         joined: Vec::new(),
     }
@@ -211,8 +227,7 @@ pub(crate) fn refresh(
             onset
         };
         place_onset(alert, &onset);
-        let ranking = suspect::rank(&onset, changes, alert.environment.as_deref());
-        (alert.suspects, alert.unknown_share) = (ranking.suspects, ranking.unknown_share);
+        suspect_changes(alert, &onset, changes);
     }
     measure(alert, metric, parent, fitted, minute);
     alert.children = shares_of_loss(alert, metric, children, minute);

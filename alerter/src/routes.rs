@@ -4,6 +4,7 @@ mod alerts;
 mod backtest;
 mod coverage;
 mod metrics;
+mod rules;
 mod silences;
 
 use axum::{
@@ -33,6 +34,8 @@ pub fn routes(alerter: Alerter) -> Router {
         .route("/api/v1/alerts/{id}", get(alerts::one))
         .route("/api/v1/alerts/{id}/acknowledge", post(alerts::acknowledge))
         .route("/api/v1/alerts/{id}/feedback", post(alerts::feedback))
+        .route("/api/v1/rules", get(rules::list))
+        .route("/api/v1/rules/{name}/backtest", post(rules::replay))
         .route("/api/v1/changes/{id}/coverage", get(coverage::coverage))
         .route("/api/v1/silences", get(silences::list).post(silences::create))
         .route("/api/v1/silences/{id}", delete(silences::end))

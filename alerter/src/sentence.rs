@@ -10,6 +10,7 @@ use store::Timestamp;
 
 use crate::{
     alert::{Alert, Cause, Measured},
+    rule::Condition,
     suspect::Suspect,
 };
 
@@ -74,6 +75,9 @@ pub fn headline(alert: &Alert, now: Timestamp) -> String {
     if let Some((expected, seen)) = alert.expected_share.zip(alert.seen_share) {
         return format!("{}: {} instead of {}", alert.title, number::percent(seen), number::percent(expected));
     }
+    if let Some(condition) = &alert.condition {
+        return format!("{}{}", breached(alert, condition), of_group(alert));
+    }
     let (scale, per) = number::per(alert.expected_per_minute);
     let (_, distance) = number::pair(alert.expected_per_minute * scale, alert.seen_per_minute * scale);
     format!("{}: {distance} per {per} {} than expected", alert.title, less_or_more(alert))
@@ -85,6 +89,9 @@ fn join(parts: &[Part]) -> String {
 
 /// "We would expect 67 bookings per minute, but see 37 fewer"; in the past once it is over.
 fn lead(alert: &Alert, now: Timestamp, begin: &str) -> String {
+    if let Some(condition) = &alert.condition {
+        return format!("{}{}", breached(alert, condition), of_group(alert));
+    }
     let over = alert.resolved_at.is_some();
     let (expect, see) = if over { ("expected", "saw") } else { ("would expect", "see") };
     let (scale, per) = number::per(alert.expected_per_minute);
@@ -108,6 +115,31 @@ fn lead(alert: &Alert, now: Timestamp, begin: &str) -> String {
         return format!("{begin} {expect} {expected} {unit} per {per}, but {see} none");
     }
     format!("{begin} {expect} {expected} {unit} per {per}, but {see} {distance} {}", less_or_more(alert))
+}
+
+/// "Payment errors: 73, above 50", as a plain rule found it.
+fn breached(alert: &Alert, condition: &Condition) -> String {
+    let title = &alert.title;
+    let window = number::duration(condition.window_minutes);
+    if condition.kind == "absence" {
+        let before = number::duration(condition.compare_minutes);
+        return format!("{title}: nothing in the last {window}, but something in the {before} before");
+    }
+    let share = condition.kind != "static";
+    let shown = |value: f64| if share { number::percent(value) } else { number::plain(value) };
+    let value = condition.value.map_or_else(|| "unknown".to_owned(), shown);
+    let unit = if share || alert.unit.is_empty() { String::new() } else { format!(" {}", alert.unit) };
+    let side = if condition.above { "above" } else { "below" };
+    let bound = condition.bound.map_or_else(String::new, |bound| format!(", {side} {}", shown(bound)));
+    let against = match condition.kind.as_str() {
+        "rate_of_change" => format!(" against {} ago", number::duration(condition.compare_minutes)),
+        _ => String::new(),
+    };
+    format!("{title}: {value}{unit} in {window}{against}{bound}")
+}
+
+fn of_group(alert: &Alert) -> String {
+    alert.slice.as_ref().map_or_else(String::new, |group| format!(" for {group}"))
 }
 
 /// "Payments and Searches left their expectation with it."
@@ -225,6 +257,9 @@ fn evidence(alert: &Alert) -> Option<String> {
 
 /// "Missed so far: 371 bookings (318 to 424), 18 % of the error budget of 28 days."
 fn missed(alert: &Alert) -> Option<String> {
+    if alert.cause == Cause::Rule {
+        return None;
+    }
     let so_far = if alert.is_open() { " so far" } else { "" };
     let unit = &alert.unit;
     let budget = alert

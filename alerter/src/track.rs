@@ -12,7 +12,6 @@ use store::Timestamp;
 
 use crate::{
     alert::{Alert, Cause},
-    calendar::Calendar,
     coverage::Watcher,
     definition::Metric,
     forecast::Settings,
@@ -110,7 +109,8 @@ impl Tracked {
         let mut settings = Settings::new(self.metric.kind(), self.metric.direction, self.metric.zone);
         settings.smallest_drop = self.metric.smallest_drop;
         settings.parent_metrics = u32::try_from(parent_metrics.max(1)).unwrap_or(u32::MAX);
-        settings.calendar = Arc::new(Calendar::default());
+        settings.calendar = self.metric.calendar.clone();
+        settings.yearly = self.metric.last_year;
         settings
     }
 
@@ -247,13 +247,19 @@ impl Tracked {
         taken
     }
 
-    /// Brings masks and the state of the incident back from what is known of past alerts.
-    pub(crate) fn restore_alerts(&mut self, alerts: &[Alert]) {
-        let ours: Vec<&Alert> = alerts.iter().filter(|alert| alert.metric == self.metric.name).collect();
-        let masks: Vec<Mask> = ours.iter().filter_map(|alert| alert_mask(alert)).collect();
+    /// Hides what past alerts and people hide from the forecast.
+    pub(crate) fn set_masks(&mut self, alerts: &[Alert]) {
+        let ours = alerts.iter().filter(|alert| alert.metric == self.metric.name);
+        let masks: Vec<Mask> = ours.filter_map(alert_mask).chain(self.metric.masks.iter().cloned()).collect();
         for series in self.all_mut() {
             series.history.set_masks(masks.clone());
         }
+    }
+
+    /// Brings masks and the state of the incident back from what is known of past alerts.
+    pub(crate) fn restore_alerts(&mut self, alerts: &[Alert]) {
+        let ours: Vec<&Alert> = alerts.iter().filter(|alert| alert.metric == self.metric.name).collect();
+        self.set_masks(alerts);
         for from in ours.iter().filter_map(|alert| alert.level_shifted_at) {
             self.all_mut().for_each(|series| series.history.level_shift(from.minutes()));
         }

@@ -10,11 +10,12 @@ use crate::{
     blind::BlindSpot,
     change::Change,
     coverage::Watcher,
-    definition::{Metric, Problem, direction_word, kind_word},
-    evaluate::Core,
+    definition::{Metric, Problem, Rule, direction_word, kind_word},
+    evaluate::{Core, rules::Followed},
     forecast::{Fitted, Readiness},
     history::{Mask, Minute},
     notify::outbox::Outbox,
+    rule::{Phase, kind_word as kind_word_of_rule},
     score::Kind,
     track::Tracked,
 };
@@ -44,6 +45,10 @@ pub(crate) struct MetricView {
 pub(crate) struct View {
     pub(crate) metrics: BTreeMap<String, MetricView>,
     pub(crate) problems: Vec<Problem>,
+    /// Metrics wait to be loaded: the next round begins at once.
+    pub(crate) loading: bool,
+    /// Plain rules with how they are shown.
+    pub(crate) rules: BTreeMap<String, (Arc<Rule>, Value)>,
     /// The change lines as they were in the last round.
     pub(crate) changes: Arc<Vec<Change>>,
     warnings: BTreeMap<String, String>,
@@ -70,6 +75,12 @@ impl View {
             evaluated_to: core.tracked.values().map(|tracked| tracked.evaluated_to).min(),
             metrics,
             problems,
+            loading: core.is_loading(),
+            rules: core
+                .rules
+                .iter()
+                .map(|(name, known)| (name.clone(), (known.rule.clone(), rule_json(known))))
+                .collect(),
             changes: core.changes.1.clone(),
             warnings: core.warnings.clone(),
             at: now,
@@ -155,6 +166,31 @@ impl MetricView {
             "slices_left_out": self.slices_left_out, "smallest_drop": metric.smallest_drop, "channels": metric.channels,
         })
     }
+}
+
+/// A rule in `GET /api/v1/rules`.
+fn rule_json(known: &Followed) -> Value {
+    let rule = &known.rule;
+    let state = |phase: Option<Phase>| match phase {
+        None => "ok",
+        Some(Phase::Pending { .. }) => "pending",
+        Some(Phase::Firing { .. }) => "firing",
+    };
+    let groups: Vec<Value> = known
+        .groups
+        .iter()
+        .map(|(group, one)| json!({"group": group, "state": state(one.phase), "value": one.said.value, "alert_id": one.alert_id}))
+        .collect();
+    json!({
+        "name": rule.name, "title": rule.title, "unit": rule.unit, "dataset": rule.dataset.as_str(),
+        "environment": rule.environment, "kind": kind_word_of_rule(rule.judged), "sql": rule.sql,
+        "above": rule.above, "below": rule.below, "window_minutes": rule.window_minutes,
+        "every_minutes": rule.every_minutes, "for_minutes": rule.for_minutes,
+        "keep_firing_minutes": rule.keep_firing_minutes, "compare_minutes": rule.compare_minutes,
+        "channels": rule.channels, "owner": rule.owner, "runbook": rule.runbook, "file": rule.file, "error": known.error,
+        "evaluated_to": Timestamp::from_minutes(known.evaluated_to - rule.every_minutes).to_rfc3339(),
+        "groups": groups,
+    })
 }
 
 /// The last scored minute; shares as shares.

@@ -3,10 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use super::{Channel, Definitions, Metric, Problem, Secret, nearest::nearest, parse};
-use crate::config::Environment;
+use super::{Channel, Definitions, Metric, Problem, Rule, Secret, nearest::nearest, parse, rule};
+use crate::{calendar::Calendar, config::Environment};
 
 /// Largest definition file, in bytes: thousands of metrics fit.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -29,13 +30,21 @@ pub struct Folder {
     across: Vec<Problem>,
     metrics: BTreeMap<String, Metric>,
     channels: BTreeMap<String, Channel>,
+    rules: BTreeMap<String, Rule>,
 }
 
 impl Folder {
     /// Nothing is read before the first [`Folder::reread`].
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root, files: BTreeMap::new(), across: Vec::new(), metrics: BTreeMap::new(), channels: BTreeMap::new() }
+        Self {
+            root,
+            files: BTreeMap::new(),
+            across: Vec::new(),
+            metrics: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            rules: BTreeMap::new(),
+        }
     }
 
     /// The folder itself.
@@ -56,6 +65,12 @@ impl Folder {
         &self.channels
     }
 
+    /// Rules in force by name.
+    #[must_use]
+    pub fn rules(&self) -> &BTreeMap<String, Rule> {
+        &self.rules
+    }
+
     /// All problems at once, by file and line.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -67,7 +82,7 @@ impl Folder {
 
     /// Reads every `*.toml` of the folder. True when the definitions in force or the problems changed.
     pub fn reread(&mut self) -> bool {
-        let before = (self.metrics.clone(), self.channels.clone(), self.problems());
+        let before = (self.metrics.clone(), self.channels.clone(), self.rules.clone(), self.problems());
         let (texts, unreadable) = read_all(&self.root);
         let seen: BTreeSet<&String> = texts.keys().chain(unreadable.iter().map(|problem| &problem.file)).collect();
         self.files.retain(|name, _| seen.contains(name));
@@ -84,7 +99,7 @@ impl Folder {
         }
         self.across = unreadable;
         self.link();
-        before != (self.metrics.clone(), self.channels.clone(), self.problems())
+        before != (self.metrics.clone(), self.channels.clone(), self.rules.clone(), self.problems())
     }
 
     /// Joins the files: names are unique across them, and what they refer to exists.
@@ -111,10 +126,15 @@ impl Folder {
                 }
             }
         }
+        let rules = self.link_rules(&metrics);
+        self.link_calendars(&mut metrics);
+        self.link_masks(&mut metrics);
         let names: Vec<&str> = channels.keys().map(String::as_str).collect();
-        for metric in metrics.values() {
-            for wanted in metric.channels.iter().filter(|wanted| !channels.contains_key(*wanted)) {
-                self.across.push(problem(&metric.file, metric.line, unknown_channel(&metric.name, wanted, &names)));
+        let told = metrics.values().map(|metric| (&metric.name, &metric.file, metric.line, &metric.channels));
+        let told = told.chain(rules.values().map(|rule| (&rule.name, &rule.file, rule.line, &rule.channels)));
+        for (name, file, line, wanted) in told {
+            for wanted in wanted.iter().filter(|wanted| !channels.contains_key(*wanted)) {
+                self.across.push(problem(file, line, unknown_channel(name, wanted, &names)));
             }
         }
         for channel in channels.values() {
@@ -122,8 +142,64 @@ impl Folder {
                 self.across.push(problem(&channel.file, channel.line, unknown_channel(&channel.name, wanted, &names)));
             }
         }
-        (self.metrics, self.channels) = (metrics, channels);
+        (self.metrics, self.channels, self.rules) = (metrics, channels, rules);
     }
+
+    /// Reads the event days that metrics name. A file that cannot be read leaves the days known before in force.
+    fn link_calendars(&mut self, metrics: &mut BTreeMap<String, Metric>) {
+        for metric in metrics.values_mut() {
+            let Some((file, scope)) = &metric.calendar_file else { continue };
+            match read_calendar(&self.root.join(file), scope.as_deref()) {
+                Ok(calendar) => metric.calendar = Arc::new(calendar),
+                Err(message) => {
+                    let known = self.metrics.get(&metric.name).map(|known| known.calendar.clone());
+                    metric.calendar = known.unwrap_or_default();
+                    self.across.push(problem(&metric.file, metric.line, format!("calendar {file:?}: {message}")));
+                }
+            }
+        }
+    }
+
+    fn link_masks(&mut self, metrics: &mut BTreeMap<String, Metric>) {
+        for hidden in self.files.values().flat_map(|file| &file.good.masks) {
+            match metrics.get_mut(&hidden.metric) {
+                Some(metric) => metric.masks.push(hidden.mask.clone()),
+                None => {
+                    let known = nearest(&hidden.metric, metrics.keys().map(String::as_str));
+                    let hint = known.map_or_else(String::new, |known| format!(": did you mean {known:?}?"));
+                    let message = format!("[[mask]] names metric {:?}, which is not defined{hint}", hidden.metric);
+                    self.across.push(problem(&hidden.file, hidden.line, message));
+                }
+            }
+        }
+    }
+
+    /// Rules share their names with nobody: points and alerts are kept under them.
+    fn link_rules(&mut self, metrics: &BTreeMap<String, Metric>) -> BTreeMap<String, Rule> {
+        let mut rules: BTreeMap<String, Rule> = BTreeMap::new();
+        for rule in self.files.values().flat_map(|file| &file.good.rules) {
+            let metric = metrics.get(&rule.name).map(|known| ("metric", &known.file, known.line));
+            let known = metric.or_else(|| rules.get(&rule.name).map(|known| ("rule", &known.file, known.line)));
+            match known {
+                Some((what, file, line)) => self.across.push(rule::twin(rule, what, file, line)),
+                None => {
+                    rules.insert(rule.name.clone(), rule.clone());
+                }
+            }
+        }
+        rules
+    }
+}
+
+/// The event days of a file that apply to a scope: its own, and those without one.
+fn read_calendar(path: &Path, scope: Option<&str>) -> Result<Calendar, String> {
+    let size = path.metadata().map_err(|error| format!("could not read it: {error}"))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| format!("could not read it: {error}"))?;
+    let calendar = Calendar::from_csv(&text).map_err(|error| error.to_string())?;
+    Ok(scope.map_or_else(|| calendar.clone(), |scope| calendar.scoped(scope)))
 }
 
 fn problem(file: &str, line: u32, message: String) -> Problem {

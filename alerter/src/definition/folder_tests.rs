@@ -65,3 +65,31 @@ fn a_folder_that_does_not_exist_is_empty() {
     let mut folder = Folder::new(PathBuf::from("/nonexistent/metrics"));
     assert!(!folder.reread());
 }
+
+#[test]
+fn event_days_and_masks_belong_to_their_metric() {
+    let (root, mut folder) = folder();
+    let definition = format!(
+        "{METRIC}calendar = \"days.csv\"\ncalendar_scope = \"nl\"\n[[mask]]\nmetric = \"bookings\"\n\
+         from = \"2026-11-20T10:00:00Z\"\nto = \"2026-11-20T12:00:00Z\"\nreason = \"load test\"\nauthor = \"j.doe\"\n"
+    );
+    std::fs::write(root.path().join("a.toml"), &definition).unwrap();
+    folder.reread();
+    assert!(folder.problems()[0].message.contains("calendar \"days.csv\""), "{:?}", folder.problems());
+    std::fs::write(root.path().join("days.csv"), "2026-12-25,Christmas,nl\n2026-11-26,Thanksgiving,us\n").unwrap();
+    assert!(folder.reread(), "a calendar that appears is taken");
+    let metric = folder.metrics()["bookings"].clone();
+    assert!(folder.problems().is_empty());
+    assert_eq!(
+        (metric.calendar.on(20_812).map(|event| event.name.as_str()), metric.masks.len()),
+        (Some("Christmas"), 1)
+    );
+    assert!(metric.calendar.on(20_783).is_none(), "another market's day");
+    assert_eq!(metric.masks[0].author.as_deref(), Some("j.doe"));
+    std::fs::write(root.path().join("days.csv"), "25.12.2026,Christmas\n").unwrap();
+    folder.reread();
+    assert!(folder.metrics()["bookings"].calendar.on(20_812).is_some(), "the days known before stay in force");
+    std::fs::write(root.path().join("b.toml"), "[[mask]]\nmetric = \"bokings\"\nfrom = \"x\"\n").unwrap();
+    folder.reread();
+    assert!(folder.problems().iter().any(|problem| problem.message.contains("RFC 3339")));
+}

@@ -1,15 +1,22 @@
 //! One file's text -> its metrics and channels, or every problem it has.
 
+use std::sync::Arc;
+
 use query::Measure;
-use store::DatasetName;
+use store::{DatasetName, Timestamp};
 use toml::de::DeTable;
 
 use super::{
-    Channel, ChannelKind, Direction, Metric, Problem, Secret,
+    Channel, ChannelKind, Direction, Metric, Problem, Rule, Secret,
     fields::{Fields, Report},
     nearest::nearest,
+    rule::rule,
 };
-use crate::notify::transport::is_address;
+use crate::{
+    forecast::Yearly,
+    history::{Mask, MaskReason},
+    notify::transport::is_address,
+};
 
 /// PagerDuty's public endpoint; `url` overrides it.
 const PAGERDUTY_URL: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -25,6 +32,23 @@ pub struct Definitions {
     pub metrics: Vec<Metric>,
     /// In the order of the file.
     pub channels: Vec<Channel>,
+    /// In the order of the file.
+    pub rules: Vec<Rule>,
+    /// In the order of the file.
+    pub masks: Vec<PersonMask>,
+}
+
+/// One `[[mask]]`: an interval that a person hides from the forecast of a metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PersonMask {
+    /// The metric.
+    pub metric: String,
+    /// The interval, with its author.
+    pub mask: Mask,
+    /// File it was read from.
+    pub file: String,
+    /// Line of its `[[mask]]`.
+    pub line: u32,
 }
 
 /// Parses one file. `file` is only used to name places.
@@ -43,9 +67,11 @@ pub fn parse(file: &str, text: &str) -> Result<Definitions, Vec<Problem>> {
         let section = match key.get_ref().as_ref() {
             "metric" => "[[metric]]",
             "channel" => "[[channel]]",
+            "rule" => "[[rule]]",
+            "mask" => "[[mask]]",
             other => {
-                let hint = nearest(other, ["metric", "channel"]).map_or_else(
-                    || "expected [[metric]] or [[channel]]".to_owned(),
+                let hint = nearest(other, ["metric", "channel", "rule", "mask"]).map_or_else(
+                    || "expected [[metric]], [[rule]], [[mask]] or [[channel]]".to_owned(),
                     |known| format!("did you mean [[{known}]]?"),
                 );
                 report.problem(&key.span(), format!("unknown section `{other}`: {hint}"));
@@ -62,10 +88,11 @@ pub fn parse(file: &str, text: &str) -> Result<Definitions, Vec<Problem>> {
                 continue;
             };
             let fields = Fields::new(table, section, item.span());
-            if section == "[[metric]]" {
-                definitions.metrics.extend(metric(file, fields, &mut report));
-            } else {
-                definitions.channels.extend(channel(file, fields, &mut report));
+            match section {
+                "[[metric]]" => definitions.metrics.extend(metric(file, fields, &mut report)),
+                "[[mask]]" => definitions.masks.extend(mask(file, fields, &mut report)),
+                "[[rule]]" => definitions.rules.extend(rule(file, fields, &mut report)),
+                _ => definitions.channels.extend(channel(file, fields, &mut report)),
             }
         }
     }
@@ -83,17 +110,7 @@ fn metric(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Op
     let name = fields.required_text("name", report).and_then(|name| checked_name(name, &fields, report));
     let title = fields.text("title", report);
     let unit = fields.text("unit", report);
-    let dataset = fields.required_text("dataset", report);
-    let dataset = dataset.and_then(|text| {
-        let valid = DatasetName::from_user(&text).filter(|valid| valid.as_str() == text);
-        if valid.is_none() {
-            report.problem(
-                &fields.place("dataset"),
-                format!("`dataset` is {text:?}: a dataset is [a-z][a-z0-9_]* and not `system`"),
-            );
-        }
-        valid
-    });
+    let dataset = dataset_name(&mut fields, report);
     let environment = fields.text("environment", report);
     let measure = measure(&mut fields, report);
     let filter = fields.text("filter", report);
@@ -103,6 +120,13 @@ fn metric(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Op
     let smallest_drop = fields.number("smallest_drop", 0.01..=0.95, report).unwrap_or(SMALLEST_DROP);
     let channels = fields.texts("channels", report);
     let budget_share = fields.number("budget_share", 0.000_001..=1.0, report);
+    let scope = fields.text("calendar_scope", report);
+    let last_year = match fields.choice("last_year", &["off", "evidence", "on"], report) {
+        Some("evidence") => Yearly::Evidence,
+        Some("on") => Yearly::On,
+        _ => Yearly::Off,
+    };
+    let calendar_file = fields.text("calendar", report).map(|file| (file, scope));
     let owner = fields.text("owner", report);
     let runbook = fields.text("runbook", report).and_then(|url| checked_url("runbook", url, &fields, report));
     fields.refuse_unknown(report);
@@ -126,12 +150,26 @@ fn metric(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Op
         smallest_drop,
         channels,
         budget_share,
+        calendar_file,
+        calendar: Arc::default(),
+        last_year,
+        masks: Vec::new(),
         owner,
         runbook,
         file: file.to_owned(),
         line: report.line(fields.span.start),
         name,
     })
+}
+
+pub(super) fn dataset_name(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> Option<DatasetName> {
+    let text = fields.required_text("dataset", report)?;
+    let valid = DatasetName::from_user(&text).filter(|valid| valid.as_str() == text);
+    if valid.is_none() {
+        let message = format!("`dataset` is {text:?}: a dataset is [a-z][a-z0-9_]* and not `system`");
+        report.problem(&fields.place("dataset"), message);
+    }
+    valid
 }
 
 fn measure(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> Option<Measure> {
@@ -179,7 +217,7 @@ fn measure(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> Option<Measu
     measure
 }
 
-fn zone(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> chrono_tz::Tz {
+pub(super) fn zone(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> chrono_tz::Tz {
     let Some(text) = fields.text("zone", report) else { return chrono_tz::UTC };
     text.parse().unwrap_or_else(|_| {
         let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
@@ -201,6 +239,34 @@ fn direction(fields: &mut Fields<'_, '_>, measure: Option<&Measure>, report: &mu
         None if matches!(measure, Some(Measure::Latency { .. })) => Direction::Up,
         None => Direction::Down,
     }
+}
+
+fn mask(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Option<PersonMask> {
+    let before = report.problems.len();
+    let metric = fields.required_text("metric", report);
+    let [from, to] = ["from", "to"].map(|key| {
+        let text = fields.required_text(key, report)?;
+        let time = Timestamp::parse_rfc3339(&text);
+        if time.is_none() {
+            let message = format!("`{key}` is {text:?}: write RFC 3339 such as \"2026-11-20T14:10:00Z\"");
+            report.problem(&fields.place(key), message);
+        }
+        time.map(Timestamp::minutes)
+    });
+    // Why is for those who read the file.
+    fields.text("reason", report);
+    let author = fields.text("author", report);
+    fields.refuse_unknown(report);
+    let (metric, from, to) = (metric?, from?, to?);
+    if from >= to {
+        report.problem(&fields.place("to"), "`to` must be after `from`".to_owned());
+    }
+    (report.problems.len() == before).then(|| PersonMask {
+        metric,
+        mask: Mask { from, to, reason: MaskReason::Person, author },
+        file: file.to_owned(),
+        line: report.line(fields.span.start),
+    })
 }
 
 fn channel(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Option<Channel> {
@@ -272,7 +338,7 @@ fn secret(fields: &mut Fields<'_, '_>, keys: [&'static str; 2], report: &mut Rep
     file.map(Secret::File).or_else(|| env.map(Secret::Env))
 }
 
-fn checked_name(name: String, fields: &Fields<'_, '_>, report: &mut Report<'_>) -> Option<String> {
+pub(super) fn checked_name(name: String, fields: &Fields<'_, '_>, report: &mut Report<'_>) -> Option<String> {
     let starts_well = name.bytes().next().is_some_and(|first| first.is_ascii_lowercase());
     let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if starts_well && plain && name.len() <= NAME_BYTES_MAX {
@@ -285,7 +351,7 @@ fn checked_name(name: String, fields: &Fields<'_, '_>, report: &mut Report<'_>) 
     None
 }
 
-fn checked_url(key: &str, url: String, fields: &Fields<'_, '_>, report: &mut Report<'_>) -> Option<String> {
+pub(super) fn checked_url(key: &str, url: String, fields: &Fields<'_, '_>, report: &mut Report<'_>) -> Option<String> {
     if is_address(&url) {
         return Some(url);
     }
@@ -305,7 +371,9 @@ fn refuse_twins(definitions: &Definitions, report: &mut Report<'_>) {
     };
     let metrics = definitions.metrics.iter().map(|metric| (metric.name.as_str(), metric.line)).collect();
     let channels = definitions.channels.iter().map(|channel| (channel.name.as_str(), channel.line)).collect();
-    for (line, message) in names(metrics, "metric").into_iter().chain(names(channels, "channel")) {
+    let rules = definitions.rules.iter().map(|rule| (rule.name.as_str(), rule.line)).collect();
+    let twins = names(metrics, "metric").into_iter().chain(names(channels, "channel")).chain(names(rules, "rule"));
+    for (line, message) in twins {
         report.problem_in_line(line, message);
     }
 }

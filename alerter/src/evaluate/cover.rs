@@ -15,7 +15,7 @@ impl Core {
     /// Stores the coverage of changes that have none yet. Waits until every metric knows its past.
     pub(super) async fn cover_changes(&mut self, now: Timestamp) {
         let changes = self.changes();
-        if self.tracked.values().any(|tracked| !tracked.loaded && tracked.error.is_none()) {
+        if self.is_loading() {
             return;
         }
         let earliest = now.minutes() - TOLD_MINUTES;

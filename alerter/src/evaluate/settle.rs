@@ -28,6 +28,10 @@ impl Core {
         // The surest speaks for the others.
         fresh.sort_by(|a, b| b.1.alert.score.total_cmp(&a.1.alert.score));
         for (id, Fresh { mut alert, kind, closed }) in fresh {
+            if alert.cause == Cause::Rule {
+                let window = (alert.onset_from.minutes(), alert.onset_to.minutes());
+                page::suspect_changes(&mut alert, &crate::onset::Onset::within(window.0, window.1), &changes);
+            }
             self.refresh(&mut alert, &changes, closed);
             if kind == TransitionKind::Triggered && closed.is_none() {
                 self.alerts.lock().join(&mut alert, i64::from(self.config.group_minutes), now);
@@ -107,7 +111,8 @@ impl Core {
         let mut alerts = self.alerts.lock();
         let gone: Vec<String> = alerts
             .open()
-            .filter(|alert| !self.tracked.contains_key(&alert.metric) && self.folder.problems().is_empty())
+            .filter(|alert| !self.tracked.contains_key(&alert.metric) && !self.rules.contains_key(&alert.metric))
+            .filter(|_| self.folder.problems().is_empty())
             .map(|alert| alert.id.clone())
             .collect();
         for id in gone {
@@ -130,10 +135,8 @@ impl Core {
     pub(crate) fn take_feedback(&mut self, alert: &Alert) {
         let known = self.alerts.lock().all();
         let Some(tracked) = self.tracked.get_mut(&alert.metric) else { return };
-        let masks: Vec<_> =
-            known.iter().filter(|other| other.metric == alert.metric).filter_map(crate::track::alert_mask).collect();
+        tracked.set_masks(&known);
         for series in tracked.all_mut() {
-            series.history.set_masks(masks.clone());
             series.forget_fit();
         }
     }

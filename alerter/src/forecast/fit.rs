@@ -11,6 +11,7 @@ use super::{
     level::{Levels, Season},
     median::weighted_median,
     noise::{HOURS, Noise},
+    yearly::{LastYear, Yearly},
 };
 use crate::{
     history::{DAY_MINUTES, History, Minute},
@@ -45,6 +46,7 @@ pub(super) struct Past<'a> {
     pub(super) basket: f64,
     /// The seasons needed so far, by the Monday they are renewed.
     seasons: RefCell<Vec<(LocalDay, Option<Rc<Season>>)>>,
+    pub(super) last_year: Option<LastYear>,
 }
 
 pub(super) fn fit(settings: &Settings, history: &History, now: Minute) -> Result<Fitted, Learning> {
@@ -85,8 +87,9 @@ impl<'a> Past<'a> {
     fn new(settings: &'a Settings, history: &'a History, now: Minute, mut hidden: Vec<bool>) -> Self {
         let horizon = i64::from(settings.horizon_days) + 8;
         let from = history.start().max(now - (LOOKBACK_DAYS + 2) * DAY_MINUTES).min(now);
-        // Event days of past years need the clock of their time.
-        let clock_from = if settings.calendar.is_empty() { from } else { history.start() };
+        // Past years need the clock of their time.
+        let this_year = settings.calendar.is_empty() && settings.yearly == Yearly::Off;
+        let clock_from = if this_year { from } else { history.start().min(from) };
         let clock = LocalClock::new(settings.zone, clock_from - DAY_MINUTES, now + horizon * DAY_MINUTES);
         let today = clock.day(now);
         let days = Days::new(history, &hidden, &clock, clock.day(from), today, settings.kind == Kind::Ratio);
@@ -95,12 +98,40 @@ impl<'a> Past<'a> {
         for day in event_days {
             mask::hide_between(history, &mut hidden, clock.day_start(day), clock.day_start(day + 1));
         }
-        let mut past =
-            Self { settings, history, hidden, clock, now, today, days, unit, basket, seasons: RefCell::default() };
+        let mut past = Self {
+            settings,
+            history,
+            hidden,
+            clock,
+            now,
+            today,
+            days,
+            unit,
+            basket,
+            seasons: RefCell::default(),
+            last_year: None,
+        };
         let mut days = std::mem::take(&mut past.days);
         past.hide_events(&mut days);
         past.days = days;
+        past.ask_last_year();
         past
+    }
+
+    /// Asks last year, as far as it was recorded, whether it would have helped in the days before today.
+    fn ask_last_year(&mut self) {
+        let from = Self::last_year_from(self.today, REPLAY_DAYS);
+        if self.settings.yearly == Yearly::Off || self.clock.day_start(from) < self.history.start() {
+            return;
+        }
+        let judge = |day: LocalDay| {
+            let levels = self.levels(day)?;
+            let ln = levels.season.ln_of(self.days.row_of(day)?).filter(|ln| !ln.is_nan())?;
+            Some((day, ln, levels.expected(day)))
+        };
+        let judged: Vec<(LocalDay, f64, f64)> = (self.today - REPLAY_DAYS..self.today).filter_map(judge).collect();
+        let ahead = LocalDay::try_from(self.settings.horizon_days.max(1)).unwrap_or(1);
+        self.read_last_year(from, self.today + ahead, &judged);
     }
 
     /// A matrix of the days `first..after`, with nothing but masks hidden.
@@ -244,7 +275,17 @@ impl<'a> Past<'a> {
                 sources.last_year = event.last_factor.map(|factor| SourceDay { relative_level: factor, entered: true });
                 (event.slots, event.c_min)
             }
-            None => (self.slots(levels, day)?, 0.0),
+            None => {
+                let mut slots = self.slots(levels, day)?;
+                if let Some(step) = self.yearly_step(day) {
+                    slots.iter_mut().for_each(|slot| *slot *= step.exp());
+                    let mean = slots.iter().sum::<f64>() / slots.len() as f64;
+                    sources.last_year = self
+                        .over_last_year(day, mean)
+                        .map(|relative_level| SourceDay { relative_level, entered: true });
+                }
+                (slots, 0.0)
+            }
         };
         let ratio = self.settings.kind == Kind::Ratio;
         let per_minute = if ratio { 1.0 } else { self.days.slot_minutes as f64 };

@@ -78,6 +78,11 @@ impl Season {
         let likeness = Likeness::new(days, &ln[..before]);
         Some(Self { ln, likeness })
     }
+
+    /// Logarithm of the level of a row, also of one after the reference.
+    pub(crate) fn ln_of(&self, row: usize) -> Option<f64> {
+        self.ln.get(row).copied()
+    }
 }
 
 /// Logarithmic levels of the days before a target day, and what they say about that day.

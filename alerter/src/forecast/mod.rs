@@ -20,9 +20,11 @@ pub(crate) mod median;
 mod noise;
 mod profile;
 mod replay;
+mod yearly;
 
 pub use interval::{Interval, TRUSTED_COVERAGE};
 pub use noise::{HOURS, Noise};
+pub use yearly::Yearly;
 
 use crate::{
     blind::Sight,
@@ -60,6 +62,8 @@ pub struct Settings {
     pub horizon_days: u32,
     /// Event days of the market.
     pub calendar: Arc<Calendar>,
+    /// Whether the same week of last year is asked, if the history goes back that far.
+    pub yearly: Yearly,
 }
 
 impl Settings {
@@ -74,6 +78,7 @@ impl Settings {
             parent_metrics: 1,
             horizon_days: 2,
             calendar: Arc::new(Calendar::default()),
+            yearly: Yearly::default(),
         }
     }
 }

@@ -150,7 +150,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-fn time_literal(minute: Minute) -> String {
+pub(crate) fn time_literal(minute: Minute) -> String {
     format!("TIMESTAMP '{}'", store::Timestamp::from_minutes(minute).to_rfc3339())
 }
 

@@ -39,10 +39,6 @@ pub(super) async fn backtest(
         let metric = changed(wanted(&alerter, &name, &body)?, &body)?;
         let rehearsed = alerter.rehearse(Rehearsal { metric: metric.clone(), range }).await;
         let rehearsed = rehearsed.map_err(|error| Failure::internal(&error))?;
-        let busy = || {
-            let message = "another backtest is running: ask again when it is done";
-            Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_backtests", message)
-        };
         Ok(Json(report(&metric, &rehearsed.ok_or_else(busy)?)))
     };
     answer.await.map_err(|failure: Failure| failure.of(&headers))
@@ -53,13 +49,21 @@ fn wanted(alerter: &Alerter, name: &str, body: &Map<String, Value>) -> Result<Me
     let Some(toml) = text(body, "definition")? else {
         return alerter.defined(name).ok_or_else(|| not_found(name));
     };
-    let definitions = definition::parse("definition", &toml).map_err(|problems| {
-        let told: Vec<String> =
-            problems.iter().map(|problem| format!("line {}: {}", problem.line, problem.message)).collect();
-        Failure::new(StatusCode::BAD_REQUEST, "invalid_definition", told.join("; "))
-    })?;
+    let definitions = definition::parse("definition", &toml).map_err(|problems| refused(&problems))?;
     let found = definitions.metrics.into_iter().find(|metric| metric.name == name);
     found.ok_or_else(|| Failure::invalid(format!("`definition` holds no [[metric]] named {name}")))
+}
+
+/// A definition that cannot be used.
+pub(super) fn refused(problems: &[definition::Problem]) -> Failure {
+    let told: Vec<String> =
+        problems.iter().map(|problem| format!("line {}: {}", problem.line, problem.message)).collect();
+    Failure::new(StatusCode::BAD_REQUEST, "invalid_definition", told.join("; "))
+}
+
+pub(super) fn busy() -> Failure {
+    let message = "another backtest is running: ask again when it is done";
+    Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many_backtests", message)
 }
 
 /// The definition with what the body says of direction and gate.
@@ -83,7 +87,7 @@ fn changed(mut metric: Metric, body: &Map<String, Value>) -> Result<Metric, Fail
     Ok(metric)
 }
 
-fn range(body: &Map<String, Value>, now: Minute) -> Result<std::ops::Range<Minute>, Failure> {
+pub(super) fn range(body: &Map<String, Value>, now: Minute) -> Result<std::ops::Range<Minute>, Failure> {
     let bound = |key: &str| text(body, key)?.map(|text| time(&text, key).map(Timestamp::minutes)).transpose();
     let to = bound("to")?.unwrap_or(now).min(now);
     let days = match body.get("days").filter(|value| !value.is_null()) {

@@ -9,4 +9,5 @@ mod history;
 mod page;
 mod quiet;
 mod rehearse;
+mod rules;
 mod world;

@@ -1,4 +1,4 @@
-//! What others do with an hourly series: last week, median of three weeks, the same moved by growth, Holt-Winters.
+//! What others do with an hourly series: last week, median of three weeks, the same moved by growth, Holt-Winters, MSTL.
 
 /// Hours of a week.
 const WEEK: usize = 168;
@@ -7,11 +7,12 @@ const WEEK: usize = 168;
 pub(crate) type Forecaster = fn(&[f64], usize, usize) -> Vec<f64>;
 
 /// The baselines by name.
-pub(crate) const BASELINES: [(&str, Forecaster); 4] = [
+pub(crate) const BASELINES: [(&str, Forecaster); 5] = [
     ("last week", last_week),
     ("median of 3 weeks", median_of_weeks),
     ("3 weeks + growth", growth),
     ("Holt-Winters", holt_winters),
+    ("MSTL + ETS", crate::mstl::mstl),
 ];
 
 fn weeks_ago(hours: &[f64], hour: usize, weeks: usize) -> f64 {

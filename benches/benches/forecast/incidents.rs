@@ -1,14 +1,15 @@
 //! Minute by minute through the test days: false pages on the series as it is, and injected incidents.
 //!
-//! Each test day is scored by a model fitted at its midnight; what paged is masked as the product would mask it. An injected
-//! incident starts from a copy of the live state, so that incidents do not disturb each other, and thins the counts that
-//! came: nothing is calibrated on it.
+//! The test days run through [`alerter::backtest::Replay`], the rule that the product runs: each is scored by a model fitted at its
+//! midnight, and what paged is masked. An injected incident starts from a copy of the live state, so that incidents do not disturb
+//! each other, and thins the counts that came: nothing is calibrated on it.
 
 use alerter::{
-    forecast::{Fitted, Model},
-    history::{DAY_MINUTES, History, Minute, Observation},
+    backtest::{Page, Replay},
+    forecast::{Fitted, Settings},
+    history::{DAY_MINUTES, Minute, Observation},
     live::Live,
-    mask::incident_mask,
+    lost::lost,
     onset::onset,
     score::{Direction, Episode, EpisodeEvent, Score},
     zone::LocalClock,
@@ -27,6 +28,9 @@ pub(crate) const FACTORS: [f64; 3] = [0.0, 0.5, 0.8];
 /// Minutes an injected incident lasts.
 const INCIDENT_MINUTES: i64 = 60;
 
+/// Minutes followed after its end.
+const RECOVERY_MINUTES: i64 = 90;
+
 /// Incidents injected per factor.
 const INCIDENTS: usize = 60;
 
@@ -37,15 +41,21 @@ pub(crate) struct Found {
     delays: Vec<f64>,
     onset_at_page: Vec<f64>,
     onset_later: Vec<f64>,
+    /// Paged incidents that were told over while they lasted.
+    ended_early: usize,
+    /// Minutes from their end to the close, of those that were followed so far.
+    closed_after: Vec<f64>,
+    /// Whether the interval of the loss held what was taken.
+    loss_inside: Vec<bool>,
 }
 
 /// What the test days showed.
 #[derive(Debug, Clone)]
 pub(crate) struct Incidents {
     /// Pages per 30 days on the series as it is.
-    pub pages_per_30_days: f64,
-    /// Pages themselves, for the curious.
-    pub(crate) pages: Vec<(Minute, usize, f64)>,
+    pub(crate) pages_per_30_days: f64,
+    /// The pages themselves.
+    pub(crate) pages: Vec<Page>,
     /// By factor, in the order of [`FACTORS`].
     pub(crate) found: Vec<Found>,
     /// Mean time of a minute's step.
@@ -72,6 +82,21 @@ impl Found {
     pub(crate) fn onset_within_five(&self) -> f64 {
         self.onset_later.iter().filter(|error| **error <= 5.0).count() as f64 / self.onset_later.len().max(1) as f64
     }
+
+    /// Quantile of the minutes from the end of an incident to its close.
+    pub(crate) fn closed_after(&self, q: f64) -> f64 {
+        quantile(&self.closed_after, q)
+    }
+
+    /// Share of the paged incidents that were told over while they lasted.
+    pub(crate) fn ended_early(&self) -> f64 {
+        self.ended_early as f64 / self.delays.len() as f64
+    }
+
+    /// Share of the paged incidents whose stated interval of the loss held what was taken.
+    pub(crate) fn loss_inside(&self) -> f64 {
+        self.loss_inside.iter().filter(|inside| **inside).count() as f64 / self.loss_inside.len() as f64
+    }
 }
 
 fn quantile(values: &[f64], q: f64) -> f64 {
@@ -83,8 +108,7 @@ fn quantile(values: &[f64], q: f64) -> f64 {
 
 /// Replays the test days; `parents` metrics share the promise of one false page a week.
 pub(crate) fn judge(series: &Series, parents: u32, seed: u64) -> Incidents {
-    let settings = alerter::forecast::Settings { parent_metrics: parents, ..settings(series) };
-    let model = Model::new(settings);
+    let settings = Settings { parent_metrics: parents, ..settings(series) };
     let from = test_start(series);
     let clock = LocalClock::new(series.zone, series.start - DAY_MINUTES, series.end() + DAY_MINUTES);
     let mut random = StdRng::seed_from_u64(seed);
@@ -92,132 +116,106 @@ pub(crate) fn judge(series: &Series, parents: u32, seed: u64) -> Incidents {
         .map(|number| (random.random_range(from + 60..series.end() - 90), number % FACTORS.len()))
         .collect();
     starts.sort_unstable();
-    let mut walk = Walk {
-        series,
-        random,
-        starts,
-        history: series.history(from - HISTORY_DAYS * DAY_MINUTES, from),
-        live: Live::new(from),
-        episode: Episode::default(),
-        onset: from,
-        result: Incidents {
-            pages_per_30_days: 0.0,
-            pages: vec![],
-            found: vec![Found::default(); 3],
-            step_nanoseconds: 0.0,
-        },
-    };
-    let mut minute = from;
-    let (mut warm, mut steps) = (false, 0_u32);
+    let mut injected = Injected { series, random, starts, found: vec![Found::default(); FACTORS.len()] };
+    let past = series.history(from - HISTORY_DAYS * DAY_MINUTES, from);
+    let mut replay = Replay::new(settings, past, from..series.end());
     let mut spent = std::time::Duration::ZERO;
-    while minute < series.end() {
-        let day_end = clock.day_start(clock.day(minute) + 1).min(series.end());
-        walk.history.forget_before(minute - HISTORY_DAYS * DAY_MINUTES);
-        if let Ok(fitted) = model.fit(&walk.history, minute) {
-            if !warm {
-                walk.live = Live::warmed(&fitted, &walk.history, minute);
-                warm = true;
-            }
-            let began = std::time::Instant::now();
-            let mut injecting = std::time::Duration::ZERO;
-            for minute in minute..day_end {
-                let before = std::time::Instant::now();
-                walk.inject(&fitted, minute, day_end);
-                injecting += before.elapsed();
-                walk.step(&fitted, minute);
-            }
-            spent += began.elapsed().saturating_sub(injecting);
-            steps += u32::try_from(day_end - minute).unwrap_or(0);
-        } else {
-            (minute..day_end)
-                .for_each(|minute| walk.history.push(walk.series.observation((minute - series.start) as usize)));
+    for minute in from..series.end() {
+        replay.learn(minute);
+        if let Some(fitted) = replay.fitted().cloned().filter(|_| !replay.is_open()) {
+            let day_end = clock.day_start(clock.day(minute) + 1).min(series.end());
+            injected.at(&fitted, replay.live(), minute, day_end);
         }
-        minute = day_end;
+        let began = std::time::Instant::now();
+        replay.step(minute, seen(series, minute));
+        spent += began.elapsed();
     }
+    let replayed = replay.finish();
     let days = (series.end() - from) as f64 / DAY_MINUTES as f64;
-    walk.result.pages_per_30_days = walk.result.pages.len() as f64 / days * 30.0;
-    walk.result.step_nanoseconds = spent.as_nanos() as f64 / f64::from(steps.max(1));
-    walk.result
+    Incidents {
+        pages_per_30_days: replayed.pages.len() as f64 / days * 30.0,
+        pages: replayed.pages,
+        found: injected.found,
+        step_nanoseconds: spent.as_nanos() as f64 / (series.end() - from) as f64,
+    }
 }
 
-struct Walk<'a> {
+fn seen(series: &Series, minute: Minute) -> Option<Observation> {
+    series.observation(usize::try_from(minute - series.start).unwrap_or(usize::MAX))
+}
+
+struct Injected<'a> {
     series: &'a Series,
     random: StdRng,
     starts: Vec<(Minute, usize)>,
-    history: History,
-    live: Live,
-    episode: Episode,
-    onset: Minute,
-    result: Incidents,
+    found: Vec<Found>,
 }
 
-impl Walk<'_> {
-    fn seen(&self, minute: Minute) -> Option<Observation> {
-        self.series.observation(usize::try_from(minute - self.series.start).unwrap_or(usize::MAX))
-    }
-
-    fn step(&mut self, fitted: &Fitted, minute: Minute) {
-        let seen = self.seen(minute);
-        self.history.push(seen);
-        let score = self.live.step(fitted, minute, seen);
-        match self.episode.advance(&score) {
-            Some(EpisodeEvent::Opened) => {
-                let (window, z) = score.breach.map_or((0, 0.0), |breach| (breach.window_minutes(), breach.z));
-                self.result.pages.push((minute, window, z));
-                self.open(fitted, &score);
-            }
-            Some(EpisodeEvent::Reopened) => self.open(fitted, &score),
-            Some(EpisodeEvent::Closed) => {
-                self.live.hold(false);
-                self.live.forget(self.onset, minute + 1);
-                self.history.mask(incident_mask(self.onset, minute));
-            }
-            None => {}
-        }
-    }
-
-    fn open(&mut self, fitted: &Fitted, score: &Score) {
-        self.live.hold(true);
-        self.onset = began(fitted, &self.live, score).unwrap_or(score.minute);
-    }
-
+impl Injected<'_> {
     /// Runs every incident that starts at this minute on a copy of the state.
-    fn inject(&mut self, fitted: &Fitted, minute: Minute, day_end: Minute) {
+    fn at(&mut self, fitted: &Fitted, live: &Live, minute: Minute, day_end: Minute) {
         while self.starts.first().is_some_and(|start| start.0 <= minute) {
             let (start, factor) = self.starts.remove(0);
-            // An incident is judged by one day's model, on minutes with data, and not inside a false page.
-            if start < minute
-                || !fitted.pages()
-                || minute + INCIDENT_MINUTES + 12 > day_end
-                || self.episode.is_open()
-                || self.seen(minute).is_none()
-            {
-                continue;
+            // An incident is judged by one day's model, and on minutes with data.
+            let fits = minute + INCIDENT_MINUTES + 12 <= day_end;
+            if start == minute && fitted.pages() && fits && seen(self.series, minute).is_some() {
+                self.run(fitted, live.clone(), minute, day_end, factor);
+                self.found[factor].injected += 1;
             }
-            let mut live = self.live.clone();
-            let mut paged: Option<(Minute, Score)> = None;
-            for at in minute..minute + INCIDENT_MINUTES + 12 {
-                let seen = self.seen(at).map(|seen| thinned(seen, FACTORS[factor], &mut self.random));
-                let score = live.step(fitted, at, seen);
-                let found = &mut self.result.found[factor];
-                if paged.is_none()
-                    && score.breach.is_some_and(|b| b.direction == Direction::Down)
-                    && at < minute + INCIDENT_MINUTES
-                {
-                    live.hold(true);
-                    found.delays.push((at - minute + 1) as f64);
-                    found.onset_at_page.extend(began(fitted, &live, &score).map(|onset| (onset - minute).abs() as f64));
-                    paged = Some((at, score));
-                } else if let Some((page, score)) = paged
-                    && at == page + 10
-                {
-                    let later = Score { minute: at, ..score };
-                    found.onset_later.extend(began(fitted, &live, &later).map(|onset| (onset - minute).abs() as f64));
-                }
-            }
-            self.result.found[factor].injected += 1;
         }
     }
+
+    fn run(&mut self, fitted: &Fitted, mut live: Live, start: Minute, day_end: Minute, factor: usize) {
+        let end = start + INCIDENT_MINUTES;
+        let until = end + RECOVERY_MINUTES;
+        let whole = until <= day_end;
+        let (mut episode, mut paged, mut over): (Episode, Option<(Minute, Score)>, bool) = Default::default();
+        let mut taken = 0.0;
+        for at in start..until.min(day_end) {
+            let was = seen(self.series, at);
+            let now = if at < end { was.map(|was| thinned(was, FACTORS[factor], &mut self.random)) } else { was };
+            if at < end {
+                taken += was.zip(now).map_or(0.0, |(was, now)| was.value - now.value);
+            }
+            let score = live.step(fitted, at, now);
+            let event = episode.advance(&score);
+            live.hold(episode.is_open());
+            let found = &mut self.found[factor];
+            match (event, paged) {
+                (Some(EpisodeEvent::Opened), None) if at < end && is_drop(&score) => {
+                    found.delays.push((at - start + 1) as f64);
+                    found.onset_at_page.extend(began(fitted, &live, &score).map(|onset| (onset - start).abs() as f64));
+                    paged = Some((at, score));
+                }
+                // Pages after the end, and rises, are not this incident.
+                (Some(EpisodeEvent::Opened), _) => return,
+                (Some(EpisodeEvent::Closed), Some(_)) if at < end => {
+                    found.ended_early += 1;
+                    over = true;
+                }
+                (Some(EpisodeEvent::Closed), Some(_)) if !over => {
+                    found.closed_after.push((at + 1 - end) as f64);
+                    return;
+                }
+                _ => {}
+            }
+            let Some((page, first)) = paged else { continue };
+            if at == page + 10 {
+                let later = Score { minute: at, ..first };
+                found.onset_later.extend(began(fitted, &live, &later).map(|onset| (onset - start).abs() as f64));
+            }
+            if at + 1 == end && !over {
+                found.loss_inside.push(loss_holds(fitted, &live, &Score { minute: at, ..first }, taken));
+            }
+        }
+        if whole && paged.is_some() && !over {
+            self.found[factor].closed_after.push(f64::INFINITY);
+        }
+    }
+}
+
+fn is_drop(score: &Score) -> bool {
+    score.breach.is_some_and(|breach| breach.direction == Direction::Down)
 }
 
 fn began(fitted: &Fitted, live: &Live, score: &Score) -> Option<Minute> {
@@ -225,6 +223,16 @@ fn began(fitted: &Fitted, live: &Live, score: &Score) -> Option<Minute> {
     let down = score.breach.is_none_or(|breach| breach.direction == Direction::Down);
     onset(fitted.settings().kind, &live.points(score.minute), down, noise.phi_total(), noise.unit)
         .map(|onset| onset.minute)
+}
+
+fn loss_holds(fitted: &Fitted, live: &Live, score: &Score, taken: f64) -> bool {
+    let noise = fitted.noise();
+    let onset = began(fitted, live, score).unwrap_or(score.minute);
+    let points = live.points(score.minute).into_iter().filter(|point| point.minute >= onset);
+    let hour =
+        LocalClock::new(fitted.settings().zone, onset - DAY_MINUTES, onset + DAY_MINUTES).minute_of_day(onset) / 60;
+    let loss = lost(points, noise.phi_total(), noise.c_slow[hour], noise.unit);
+    (loss.low..=loss.high).contains(&taken)
 }
 
 /// Each event survives with the probability `factor`; counts too large or not whole are scaled.
