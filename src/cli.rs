@@ -35,7 +35,6 @@ pub(crate) enum Command {
     Backup(BackupOptions),
     /// Make a new data folder from a backup.
     Restore(RestoreOptions),
-    /// Replay a metric's rule on its own history: the pages it would have sent, before you save it.
     /// Replay a metric, or a plain rule, on its own history: the pages it would have sent, before you save it.
     Backtest(BacktestOptions),
     /// Create, list and revoke API keys of a data folder.

@@ -1,7 +1,7 @@
 //! `yellowline`: one binary that takes events, answers SQL, watches rates and serves the console.
 
-mod backup;
 mod backtest;
+mod backup;
 mod cli;
 mod client;
 mod config;

@@ -162,8 +162,8 @@ fn united_states(first: LocalDay, last: LocalDay) -> Vec<EventDay> {
         let fixed = [(1, 1, "New Year"), (7, 4, "Independence Day"), (12, 24, "Christmas Eve"), (12, 25, "Christmas")];
         let nth = [(1, 3, Weekday::Mon, "King"), (2, 3, Weekday::Mon, "Presidents"), (9, 1, Weekday::Mon, "Labor Day")];
         let thanksgiving = NaiveDate::from_weekday_of_month_opt(year, 11, Weekday::Thu, 4);
-        let memorial = (25..=31).filter_map(|day| NaiveDate::from_ymd_opt(year, 5, day));
-        let memorial = memorial.filter(|date| date.weekday() == Weekday::Mon).next_back();
+        let mut memorial = (25..=31).filter_map(|day| NaiveDate::from_ymd_opt(year, 5, day));
+        let memorial = memorial.rfind(|date| date.weekday() == Weekday::Mon);
         let dates = fixed
             .iter()
             .filter_map(|(month, day, name)| Some((NaiveDate::from_ymd_opt(year, *month, *day)?, *name)))

@@ -1,7 +1,5 @@
 //! The picture of docs/forecast.md: an afternoon of a simulated market with an incident in it, as SVG.
 
-use std::fmt::Write as _;
-
 use alerter::{
     backtest::Replay,
     history::{DAY_MINUTES, Minute},
@@ -81,11 +79,11 @@ fn svg(minutes: &[Drawn], page: Option<&alerter::backtest::Page>, midnight: Minu
     );
     for hour in first / 60..=(first + 300) / 60 {
         let at = x(hour * 60);
-        let _ = writeln!(out, "<text x=\"{at:.1}\" y=\"352\" text-anchor=\"middle\" fill=\"#555\">{hour}:00</text>");
+        out += &format!("<text x=\"{at:.1}\" y=\"352\" text-anchor=\"middle\" fill=\"#555\">{hour}:00</text>\n");
     }
     for value in [0.0, 50.0, 100.0, 150.0].into_iter().filter(|value| *value < most) {
         let at = y(value) + 4.0;
-        let _ = writeln!(out, "<text x=\"44\" y=\"{at:.1}\" text-anchor=\"end\" fill=\"#555\">{value:.0}</text>");
+        out += &format!("<text x=\"44\" y=\"{at:.1}\" text-anchor=\"end\" fill=\"#555\">{value:.0}</text>\n");
     }
     if let Some(page) = page {
         let close = page.closed.map(|closed| closed - midnight);
@@ -98,10 +96,9 @@ fn svg(minutes: &[Drawn], page: Option<&alerter::backtest::Page>, midnight: Minu
             let Some(minute) = minute else { continue };
             let at = x(minute);
             let height = 30.0 - 13.0 * (index % 2) as f64;
-            let _ = writeln!(
-                out,
+            out += &format!(
                 "<line x1=\"{at:.1}\" y1=\"{:.0}\" x2=\"{at:.1}\" y2=\"{BASE}\" stroke=\"{colour}\" stroke-width=\"2\"/>\
-                 <text x=\"{:.1}\" y=\"{height}\" fill=\"{colour}\">{word} {}:{:02}</text>",
+                 <text x=\"{:.1}\" y=\"{height}\" fill=\"{colour}\">{word} {}:{:02}</text>\n",
                 height + 4.0,
                 at + 3.0,
                 minute / 60,
