@@ -154,9 +154,6 @@ fn scope_of(method: &Method, path: &str) -> Option<Scope> {
         "changes" if !reads => Scope::Changes,
         // Asking, and cancelling one's question, are reads.
         "sql" | "explain-diff" | "compare" | "queries" => Scope::Query,
-        "metrics" | "alerts" | "silences" if !reads => Scope::Alerts,
-        // Asking SQL and cancelling one's question are reads.
-        "sql" | "queries" => Scope::Query,
         "metrics" | "rules" | "alerts" | "silences" if !reads => Scope::Alerts,
         _ if reads => Scope::Query,
         _ => Scope::Admin,
