@@ -325,6 +325,7 @@ impl<'a> Pace<'a> {
 
 /// Writes a checkpoint of a dataset's log if there were enough commits since the last, while commits go on.
 pub(crate) fn checkpoint_if_due(shared: &Shared, dataset: &Dataset) {
+    let _one_at_a_time = dataset.checkpointing.lock();
     if dataset.log.lock().commits_since_checkpoint() < shared.config.checkpoint_commits {
         return;
     }
@@ -334,7 +335,6 @@ pub(crate) fn checkpoint_if_due(shared: &Shared, dataset: &Dataset) {
 }
 
 fn checkpoint(dataset: &Dataset) -> Result<(), DeltaError> {
-    let _one_at_a_time = dataset.checkpointing.lock();
     let checkpoint = dataset.log.lock().checkpoint();
     let Some(checkpoint) = checkpoint else { return Ok(()) };
     checkpoint.write()?;

@@ -20,7 +20,9 @@ fn disk() -> Arc<dyn Disk> {
 }
 
 fn config(folder: &Path) -> Config {
-    Config { folder: folder.to_path_buf(), checkpoint_commits: 3, wal_segment_bytes_max: 4000, ..Config::default() }
+    let folder = folder.to_path_buf();
+    // nothing in the background: the tests name commits and files
+    Config { folder, checkpoint_commits: 3, wal_segment_bytes_max: 4000, compact_interval_s: 0, ..Config::default() }
 }
 
 async fn open(folder: &Path, clock: &Arc<FakeClock>) -> Store {
