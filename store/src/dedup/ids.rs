@@ -72,6 +72,8 @@ pub(crate) struct IdWindow {
     ids: usize,
     window_us: i64,
     ids_max: usize,
+    /// Newest time of what left before its age: what came later is all remembered.
+    pushed_out: Option<Timestamp>,
 }
 
 impl IdWindow {
@@ -83,6 +85,7 @@ impl IdWindow {
             ids: 0,
             window_us: i64::try_from(window_s.saturating_mul(1_000_000)).unwrap_or(i64::MAX),
             ids_max: usize::try_from(ids_max).unwrap_or(usize::MAX),
+            pushed_out: None,
         }
     }
 
@@ -134,12 +137,11 @@ impl IdWindow {
         self.ids
     }
 
-    /// The age of the oldest id still remembered, in seconds; the configured window while nothing was pushed out by number.
+    /// For how many seconds every id is remembered; the configured window while nothing was pushed out by number.
     pub(crate) fn effective_window_s(&self, now: Timestamp) -> u64 {
         let configured = self.window_us / 1_000_000;
-        let full = self.ids + CHUNK_IDS > self.ids_max;
-        let oldest = self.chunks.front().filter(|_| full).map(|chunk| (now.0 - chunk.newest.0) / 1_000_000);
-        u64::try_from(oldest.map_or(configured, |age| age.clamp(0, configured))).unwrap_or(0)
+        let reaches = self.pushed_out.map(|newest| (now.0 - newest.0) / 1_000_000);
+        u64::try_from(reaches.map_or(configured, |age| age.clamp(0, configured))).unwrap_or(0)
     }
 
     /// Makes sure the last chunk takes another id.
@@ -160,6 +162,9 @@ impl IdWindow {
             let too_many = self.ids >= self.ids_max && self.chunks.len() > 1;
             if !old && !too_many {
                 return;
+            }
+            if !old {
+                self.pushed_out = Some(front.newest);
             }
             for index in 0..front.ids.len() {
                 let packed = self.chunks[0].ids[index];
@@ -227,6 +232,8 @@ mod tests {
         assert!(!window.contains(id(7 * CHUNK_IDS - 300)));
         assert!((8 * CHUNK_IDS..10 * CHUNK_IDS).all(|n| window.contains(id(n))));
         assert_eq!(window.effective_window_s(second(70)), 4);
+        assert!((20 * CHUNK_IDS..21 * CHUNK_IDS + 1).all(|n| window.insert(id(n), second(67))));
+        assert_eq!(window.effective_window_s(second(70)), 4, "said also when room was just made");
     }
 
     #[test]
