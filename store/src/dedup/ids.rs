@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::Timestamp;
 
@@ -92,23 +92,27 @@ impl IdWindow {
     /// Remembers an id; false when it is a duplicate.
     pub(crate) fn insert(&mut self, id: IdHash, received_at: Timestamp) -> bool {
         self.expire(received_at);
-        if self.contains(id) {
-            return false;
-        }
         self.open_chunk(received_at);
-        let place = self.place_after_last();
-        let first_place = self.first_place;
-        let Some(chunk) = self.chunks.back_mut() else { return true };
-        chunk.ids.push(id.pack());
-        chunk.newest = chunk.newest.max(received_at);
-        self.ids += 1;
+        let (place, first_place) = (self.place_after_last(), self.first_place);
         let chunks = &self.chunks;
-        self.tables[id.shard()]
-            .insert_unique(id.low, place, |place| at(chunks, first_place, *place).map_or(0, |id| id.low));
+        // One look into the table for both: it is rarely in a cache.
+        let entry = self.tables[id.shard()].entry(
+            id.low,
+            |known| at(chunks, first_place, *known) == Some(id),
+            |known| at(chunks, first_place, *known).map_or(0, |id| id.low),
+        );
+        let Entry::Vacant(vacant) = entry else { return false };
+        vacant.insert(place);
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.ids.push(id.pack());
+            chunk.newest = chunk.newest.max(received_at);
+        }
+        self.ids += 1;
         true
     }
 
-    pub(crate) fn contains(&self, id: IdHash) -> bool {
+    #[cfg(test)]
+    fn contains(&self, id: IdHash) -> bool {
         self.tables[id.shard()].find(id.low, |place| at(&self.chunks, self.first_place, *place) == Some(id)).is_some()
     }
 

@@ -1,6 +1,13 @@
 //! Event ids of recently flushed events, read back from the Parquet files.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{
+    ops::RangeInclusive,
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
+};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -9,7 +16,7 @@ use arrow::{
 
 use crate::{
     DatasetName, Error, Timestamp,
-    dedup::IdWindow,
+    dedup::{IdHash, IdWindow},
     delta::{Add, received_max},
     disk::SeamReader,
     parquet,
@@ -35,40 +42,60 @@ pub(super) fn load(shared: &Shared, ids: &mut IdWindow) -> Result<(), Error> {
         recent.extend(in_window.map(|(newest, add)| (newest, dataset.name.clone(), log.root().join(&add.path))));
     }
     recent.sort();
-    for (_, name, path) in recent {
-        let file = shared.disk.open(&path).map_err(|source| Error::read(&path, source))?;
-        let batches = parquet::read(SeamReader(file), Some(&["event_id", "received_at"]))
-            .map_err(|source| Error::read(&path, source))?;
-        for batch in batches {
-            let batch = batch.map_err(|source| Error::read(&path, source))?;
-            load_batch(shared, &name, &batch, since..=now, &made_here, ids);
+    // Reading and hashing take as long as filling the window: two threads.
+    let (hashed, batches) = sync_channel(BATCHES_AHEAD);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let reader = Reader { shared, made_here, window: since..=now, hashed };
+            recent.iter().try_for_each(|(_, name, path)| reader.file(name, path))
+        });
+        for (id, seen_at) in batches.into_iter().flatten() {
+            ids.insert(id, seen_at);
         }
-    }
-    Ok(())
+        reader.join().unwrap_or(Err(Error::Thread { thread: "recovery" }))
+    })
 }
 
-fn load_batch(
-    shared: &Shared,
-    name: &DatasetName,
-    batch: &RecordBatch,
+/// Batches of hashes waiting to be put in the window; bounds the memory.
+const BATCHES_AHEAD: usize = 4;
+
+/// Ids of one batch of rows, each with when it was seen.
+type Hashed = Vec<(IdHash, Timestamp)>;
+
+struct Reader<'a> {
+    shared: &'a Shared,
+    made_here: Ulids,
     window: RangeInclusive<Timestamp>,
-    made_here: &Ulids,
-    ids: &mut IdWindow,
-) {
-    let (Some(event_ids), Some(received)) = (batch.column_by_name("event_id"), batch.column_by_name("received_at"))
-    else {
-        return;
-    };
-    let (Some(event_ids), Some(received)) =
-        (event_ids.as_string_opt::<i32>(), received.as_primitive_opt::<TimestampMicrosecondType>())
-    else {
-        return;
-    };
-    for row in 0..batch.num_rows() {
-        let received_at = Timestamp(received.value(row));
-        if received_at < *window.start() || event_ids.is_null(row) || made_here.made(event_ids.value(row)) {
-            continue;
+    hashed: SyncSender<Hashed>,
+}
+
+impl Reader<'_> {
+    fn file(&self, name: &DatasetName, path: &Path) -> Result<(), Error> {
+        let file = self.shared.disk.open(path).map_err(|source| Error::read(path, source))?;
+        let batches = parquet::read(SeamReader(file), Some(&["event_id", "received_at"]))
+            .map_err(|source| Error::read(path, source))?;
+        for batch in batches {
+            let batch = batch.map_err(|source| Error::read(path, source))?;
+            let hashed = self.hash(name, &batch).unwrap_or_default();
+            self.hashed.send(hashed).map_err(|_| Error::Thread { thread: "recovery" })?;
         }
-        ids.insert(shared.ids.hash(name.as_str(), event_ids.value(row)), received_at.min(*window.end()));
+        Ok(())
+    }
+
+    /// The ids that clients gave, within the window. `None` when the columns are missing.
+    fn hash(&self, name: &DatasetName, batch: &RecordBatch) -> Option<Hashed> {
+        let event_ids = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
+        let received = batch.column_by_name("received_at")?.as_primitive_opt::<TimestampMicrosecondType>()?;
+        let mut hashed = Vec::with_capacity(batch.num_rows());
+        for row in 0..batch.num_rows() {
+            let received_at = Timestamp(received.value(row));
+            if received_at < *self.window.start() || event_ids.is_null(row) || self.made_here.made(event_ids.value(row))
+            {
+                continue;
+            }
+            let id = self.shared.ids.hash(name.as_str(), event_ids.value(row));
+            hashed.push((id, received_at.min(*self.window.end())));
+        }
+        Some(hashed)
     }
 }

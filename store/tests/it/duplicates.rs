@@ -1,6 +1,11 @@
 //! Retries do not double, across restarts, for the length of the window.
 
-use store::{Config, Error, disk::FaultyDisk};
+use std::{sync::Arc, time::Instant};
+
+use store::{
+    Config, Error, Store,
+    disk::{FaultyDisk, RealDisk},
+};
 
 use crate::node::{FakeClock, config, event, metric, numbers, open, open_with, send, shop};
 
@@ -135,4 +140,47 @@ async fn a_clock_set_back_before_a_restart_costs_no_id_and_keeps_none_for_ever()
         assert_eq!(send(&store, &clock, &[named("a", 1)], None).await.unwrap().accepted, 1, "flushed: {flushed}");
         assert_eq!(send(&store, &clock, &[event(2)], Some("k")).await.unwrap().accepted, 1, "flushed: {flushed}");
     }
+}
+
+/// Memory of this process in MB.
+fn resident_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// `YELLOWLINE_IDS=20000000 cargo test --release -p yellowline-store --test it -- --ignored --nocapture full_window`
+#[tokio::test]
+#[ignore = "minutes, and memory: prints what a full window costs"]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a measurement: its size is given, its result printed"
+)]
+async fn a_full_window_of_ids_survives_a_restart() {
+    let ids: u64 = std::env::var("YELLOWLINE_IDS").map_or(1_000_000, |text| text.parse().unwrap());
+    let (folder, clock) = (tempfile::tempdir().unwrap(), FakeClock::new());
+    let config = Config { folder: folder.path().to_path_buf(), ..Config::default() };
+    let store = Store::open_on(config.clone(), clock.clone(), Arc::new(RealDisk)).await.unwrap();
+    let batch =
+        |first: u64| (first..first + 10_000).map(|n| format!(r#"{{"id":"order-{n:016x}"}}"#)).collect::<Vec<_>>();
+    let before = resident_mb();
+    for first in (0..ids).step_by(10_000) {
+        while send(&store, &clock, &batch(first), None).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+    store.flush().await.unwrap();
+    println!("{ids} ids: {} MB more than before them", resident_mb().saturating_sub(before));
+    store.close().await.unwrap();
+    drop(store);
+    let before = resident_mb();
+    let began = Instant::now();
+    let store = Store::open_on(config, clock.clone(), Arc::new(RealDisk)).await.unwrap();
+    let (seconds, after) = (began.elapsed().as_secs_f64(), resident_mb());
+    println!("{ids} ids: opened in {seconds:.2} s, {after} MB in all, {before} MB before");
+    assert_eq!(metric(&store, "dedup_ids"), ids);
+    let newest = (ids - 10_000) / 10_000 * 10_000;
+    assert_eq!(send(&store, &clock, &batch(newest), None).await.unwrap().accepted, 0);
+    assert_eq!(send(&store, &clock, &batch(0), None).await.unwrap().accepted, 0);
 }

@@ -9,6 +9,7 @@ mod damage;
 mod deletion;
 mod duplicates;
 mod faults;
+mod fixture;
 mod node;
 mod promises;
 mod simulation;
