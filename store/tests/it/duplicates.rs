@@ -152,11 +152,7 @@ fn resident_mb() -> u64 {
 /// `YELLOWLINE_IDS=20000000 cargo test --release -p yellowline-store --test it -- --ignored --nocapture full_window`
 #[tokio::test]
 #[ignore = "minutes, and memory: prints what a full window costs"]
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "a measurement: its size is given, its result printed"
-)]
+#[expect(clippy::disallowed_methods, reason = "a measurement: its size is given, its result printed")]
 async fn a_full_window_of_ids_survives_a_restart() {
     let ids: u64 = std::env::var("YELLOWLINE_IDS").map_or(1_000_000, |text| text.parse().unwrap());
     let (folder, clock) = (tempfile::tempdir().unwrap(), FakeClock::new());
