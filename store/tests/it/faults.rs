@@ -10,7 +10,7 @@ use store::{
     disk::{Fault, FaultyDisk},
 };
 
-use crate::node::{FakeClock, config, event, numbers, open_with, send, shop};
+use crate::node::{FakeClock, config, event, numbers, open_with, send, shop, try_numbers};
 
 /// What a client knows about its events.
 #[derive(Debug, Default)]
@@ -126,9 +126,10 @@ fn compare(store: &Store, model: &Model, story: &str) {
 /// A disk that said "synced" and did not do it loses events: that is not promised. But the folder opens, or the file that is
 /// damaged is named, and nothing comes back twice or from nowhere.
 async fn check_liar(disk: FaultyDisk, clock: &Arc<FakeClock>, model: &Model, story: &str) {
-    match open_with(&disk, clock, small()).await {
-        Ok(store) => {
-            for (n, times) in numbers(&store, &shop()) {
+    let opened = open_with(&disk, clock, small()).await;
+    match opened.and_then(|store| try_numbers(&store, &shop())) {
+        Ok(seen) => {
+            for (n, times) in seen {
                 assert!(model.sent.contains(&n) && times == 1, "{story}: event {n} is there {times} times");
             }
         }

@@ -92,11 +92,15 @@ pub(crate) fn event(n: u64) -> String {
 
 /// How often each numbered event is there.
 pub(crate) fn numbers(store: &Store, dataset: &DatasetName) -> BTreeMap<u64, u32> {
+    try_numbers(store, dataset).unwrap()
+}
+
+pub(crate) fn try_numbers(store: &Store, dataset: &DatasetName) -> Result<BTreeMap<u64, u32>, Error> {
     let mut seen = BTreeMap::new();
-    for event in store.read_events(dataset).unwrap() {
+    for event in store.read_events(dataset)? {
         *seen.entry(event["n"].as_u64().unwrap()).or_default() += 1;
     }
-    seen
+    Ok(seen)
 }
 
 /// Rows of a snapshot, in memory and in files.
