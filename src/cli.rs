@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Restore(RestoreOptions),
     /// Replay a metric, or a plain rule, on its own history: the pages it would have sent, before you save it.
     Backtest(BacktestOptions),
+    /// Show an incident of a running server, or save it as a case.
+    Incident(IncidentOptions),
     /// Create, list and revoke API keys of a data folder.
     Keys(KeysOptions),
     /// Check the configuration and the metric files, and report every problem at once.
@@ -192,6 +194,44 @@ pub(crate) struct BacktestOptions {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IncidentOptions {
+    #[command(subcommand)]
+    pub(crate) action: IncidentAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IncidentAction {
+    /// Print what is known of an incident: the sentence, the suspects with their evidence, the timeline, what to do.
+    Show {
+        /// Id of the incident, as a page names it.
+        id: String,
+        #[command(flatten)]
+        server: ServerOptions,
+    },
+    /// Write the case: timeline, picture, evidence, decisions, links.
+    Export {
+        /// Id of the incident, as a page names it.
+        id: String,
+        /// How to write it.
+        #[arg(long, value_enum, default_value_t = CaseFormat::Md)]
+        format: CaseFormat,
+        /// File to write, with the picture beside it (same name, `.png`); standard output when absent.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        server: ServerOptions,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CaseFormat {
+    /// Markdown.
+    Md,
+    /// One JSON object.
+    Json,
 }
 
 #[derive(Debug, Args)]

@@ -30,7 +30,15 @@ impl Client {
 
     /// A POST to a path under `/api/v1`.
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
-        let request = self.http.post(format!("{}/api/v1{path}", self.base));
+        self.with_key(self.http.post(format!("{}/api/v1{path}", self.base)))
+    }
+
+    /// A GET of a path under `/api/v1`.
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.with_key(self.http.get(format!("{}/api/v1{path}", self.base)))
+    }
+
+    fn with_key(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.key {
             Some(key) => request.bearer_auth(key),
             None => request,

@@ -5,6 +5,7 @@
 
 use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
+use alerter::Caller;
 use axum::{
     Json,
     extract::{Request, State},
@@ -41,10 +42,13 @@ pub(crate) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let id = request_id(guard.clock.as_ref());
     request.headers_mut().insert("x-request-id", id.clone());
     let mut response = match guard.judge(request.method(), request.uri(), request.headers()) {
-        Ok(()) if guard.read_only && changes(request.method(), request.uri().path()) => {
+        Ok(_) if guard.read_only && changes(request.method(), request.uri().path()) => {
             refuse_change(request, &id).await
         }
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
         Err(refusal) => refusal.into_response(&id),
     };
     response.headers_mut().insert("x-request-id", id);
@@ -84,13 +88,15 @@ pub(crate) struct Refusal {
 }
 
 impl Guard {
-    fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let Some(scope) = scope_of(method, uri.path()) else {
-            return Ok(());
+            return Ok(Caller::default());
         };
         match self.keys.judge(presented(headers).as_deref(), scope) {
-            Verdict::Allowed => Ok(()),
-            Verdict::NoKeys if self.listen.ip().is_loopback() => self.judge_keyless(uri, headers),
+            Verdict::Allowed { name } => Ok(Caller { key: Some(name) }),
+            Verdict::NoKeys if self.listen.ip().is_loopback() => {
+                self.judge_keyless(uri, headers).map(|()| Caller::default())
+            }
             Verdict::WrongScope => Err(Refusal {
                 status: StatusCode::FORBIDDEN,
                 code: "scope_missing",
@@ -224,8 +230,10 @@ mod tests {
         for (name, value) in headers {
             map.insert(header::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
-        let verdict =
-            guard.judge(&method.parse().unwrap(), &path.parse().unwrap(), &map).map_err(|refusal| refusal.code);
+        let verdict = guard
+            .judge(&method.parse().unwrap(), &path.parse().unwrap(), &map)
+            .map(drop)
+            .map_err(|refusal| refusal.code);
         assert_eq!(verdict, expected, "{method} {path} {headers:?}");
     }
 
@@ -261,6 +269,20 @@ mod tests {
     }
 
     #[test]
+    fn who_calls_is_known_by_the_name_of_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(Noon);
+        let keys = Keys::open(folder.path(), clock.clone()).unwrap();
+        let key = keys.ensure_admin().unwrap().unwrap();
+        let listen = "127.0.0.1:7300".parse().unwrap();
+        let guard = Guard { keys, hosts: HashSet::new(), clock, listen, read_only: false };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, format!("Bearer {key}").parse().unwrap());
+        let caller = guard.judge(&Method::POST, &Uri::from_static("/api/v1/alerts/1/off"), &headers).unwrap();
+        assert_eq!(caller.key.as_deref(), Some("admin"));
+    }
+
+    #[test]
     fn each_route_has_its_scope() {
         for (method, path, scope) in [
             ("POST", "/api/v1/events/shop", Some(Scope::Ingest)),
@@ -272,6 +294,7 @@ mod tests {
             ("POST", "/api/v1/compare", Some(Scope::Query)),
             ("DELETE", "/api/v1/queries/1", Some(Scope::Query)),
             ("POST", "/api/v1/alerts/1/acknowledge", Some(Scope::Alerts)),
+            ("POST", "/api/v1/alerts/1/off", Some(Scope::Alerts)),
             ("POST", "/api/v1/metrics/x/points", Some(Scope::Alerts)),
             ("DELETE", "/api/v1/silences/1", Some(Scope::Alerts)),
             ("POST", "/api/v1/anything", Some(Scope::Admin)),

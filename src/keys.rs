@@ -33,7 +33,7 @@ pub(crate) enum Scope {
     Query,
     /// Declare changes.
     Changes,
-    /// Acknowledge, silence, give feedback, load a metric's history.
+    /// Acknowledge, silence, give feedback, turn changes off, load a metric's history.
     Alerts,
     /// Everything.
     Admin,
@@ -64,12 +64,15 @@ struct State {
 }
 
 /// What a presented key is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// There are no keys: the guard decides by address.
     NoKeys,
     /// Known and allowed.
-    Allowed,
+    Allowed {
+        /// Name of the key.
+        name: String,
+    },
     /// Known, but without this scope.
     WrongScope,
     /// Unknown or missing.
@@ -108,7 +111,9 @@ impl Keys {
             return Verdict::Unknown;
         };
         match state.keys.iter().find(|key| key.sha256 == presented) {
-            Some(key) if key.scopes.contains(&scope) || key.scopes.contains(&Scope::Admin) => Verdict::Allowed,
+            Some(key) if key.scopes.contains(&scope) || key.scopes.contains(&Scope::Admin) => {
+                Verdict::Allowed { name: key.name.clone() }
+            }
             Some(_) => Verdict::WrongScope,
             None => Verdict::Unknown,
         }
@@ -247,7 +252,7 @@ mod tests {
         assert_eq!(keys.judge(None, Scope::Query), Verdict::NoKeys);
         let admin = keys.ensure_admin().unwrap().unwrap();
         assert!(keys.ensure_admin().unwrap().is_none());
-        assert_eq!(keys.judge(Some(&admin), Scope::Alerts), Verdict::Allowed);
+        assert_eq!(keys.judge(Some(&admin), Scope::Alerts), Verdict::Allowed { name: "admin".into() });
         assert_eq!(keys.judge(Some("yl_0"), Scope::Query), Verdict::Unknown);
 
         let path = folder.path().join(KEYS_FILE);
@@ -257,7 +262,7 @@ mod tests {
         let mut all = read(&path).unwrap();
         all.push(key);
         write(&path, &all).unwrap();
-        assert_eq!(keys.judge(Some(&ci), Scope::Changes), Verdict::Allowed);
+        assert_eq!(keys.judge(Some(&ci), Scope::Changes), Verdict::Allowed { name: "ci".into() });
         assert_eq!(keys.judge(Some(&ci), Scope::Ingest), Verdict::WrongScope);
         all.pop();
         fs::remove_file(&path).unwrap();

@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod guard;
 mod import;
+mod incident;
 mod keys;
 mod listen;
 mod serve;
@@ -48,6 +49,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Backup(options) => backup::run(&options).await,
         Command::Restore(options) => backup::restore(options).await,
         Command::Backtest(options) => backtest::run(&options).await,
+        Command::Incident(options) => incident::run(&options).await,
         Command::Keys(options) => keys::run(&options, &serve::WallClock::new()),
         Command::CheckConfig(options) => config::check(&options),
         Command::PrintConfig(options) => config::print(&options.config()?),

@@ -4,7 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use store::Timestamp;
 
-use crate::{rule::Condition, suspect::Suspect};
+use crate::{
+    notify::Links,
+    off::{Call, OffAction},
+    rule::Condition,
+    suspect::Suspect,
+    told::told,
+};
 
 /// A timestamp as RFC 3339 text.
 pub(crate) mod rfc3339 {
@@ -213,6 +219,11 @@ pub struct Alert {
     /// Titles of the metrics that this page speaks for.
     #[serde(default)]
     pub joined: Vec<String>,
+    /// Changes that were turned off from it, in order.
+    #[serde(default)]
+    pub off_actions: Vec<OffAction>,
+    /// Secret part of the address of its picture.
+    pub picture: Option<String>,
 }
 
 impl Alert {
@@ -224,8 +235,13 @@ impl Alert {
 
     /// How to turn the likeliest change off, if it said how.
     #[must_use]
-    pub fn off(&self) -> Option<&Value> {
-        self.named_suspects().first()?.change.get("off").filter(|off| !off.is_null())
+    pub fn off(&self) -> Option<Call> {
+        Call::of(&self.named_suspects().first()?.change)
+    }
+
+    /// Switching-offs since the incident began (again).
+    pub fn offs_since_onset(&self) -> impl Iterator<Item = &OffAction> {
+        self.off_actions.iter().filter(|action| action.at >= self.onset)
     }
 
     /// True until it is resolved.
@@ -251,6 +267,10 @@ pub enum TransitionKind {
     Resolved,
     /// A person's verdict. Not sent.
     Feedback,
+    /// A person turned a change off. Not sent.
+    TurnedOff,
+    /// It is known whether that helped. Not sent.
+    OffJudged,
 }
 
 impl TransitionKind {
@@ -264,6 +284,8 @@ impl TransitionKind {
             Self::Acknowledged => "acknowledged",
             Self::Resolved => "resolved",
             Self::Feedback => "feedback",
+            Self::TurnedOff => "turned_off",
+            Self::OffJudged => "off_judged",
         }
     }
 
@@ -274,7 +296,7 @@ impl TransitionKind {
             Self::Triggered | Self::Retriggered => Some(Action::Trigger),
             Self::Acknowledged => Some(Action::Acknowledge),
             Self::Resolved => Some(Action::Resolve),
-            Self::Updated | Self::Feedback => None,
+            Self::Updated | Self::Feedback | Self::TurnedOff | Self::OffJudged => None,
         }
     }
 }
@@ -321,9 +343,8 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// The event for `system.alerts`.
-    #[must_use]
-    pub fn to_event(&self) -> Value {
+    /// The event for `system.alerts`: the incident and what was told of it.
+    pub(crate) fn to_event(&self, links: &Links) -> Value {
         let mut event = Map::new();
         event.insert("time".into(), json!(self.time.to_rfc3339()));
         event.insert("id".into(), json!(self.id));
@@ -334,6 +355,7 @@ impl Transition {
         if let Ok(Value::Object(fields)) = serde_json::to_value(&self.alert) {
             event.extend(fields.into_iter().filter(|(key, value)| key != "id" && !value.is_null()));
         }
+        event.extend(told(&self.alert, self.time, links).into_iter().filter(|(_, value)| !value.is_null()));
         Value::Object(event)
     }
 
@@ -430,6 +452,25 @@ pub(crate) mod sample {
             condition: None,
             part_of: None,
             joined: Vec::new(),
+            off_actions: Vec::new(),
+            picture: Some("0123456789abcdef0123456789abcdef".into()),
+        }
+    }
+
+    pub(crate) fn off_action() -> OffAction {
+        OffAction {
+            change: "01J1".into(),
+            title: "experiment 13 \u{2192} 80 %".into(),
+            kind: "experiment".into(),
+            call: "POST https://flags.example/13/off {}".into(),
+            at: minute(14),
+            actor: Some("a.turing".into()),
+            key: Some("oncall".into()),
+            reason: None,
+            status: 200,
+            answer: "ok".into(),
+            outcome: None,
+            judged_at: None,
         }
     }
 
@@ -446,7 +487,9 @@ mod tests {
     #[test]
     fn a_transition_survives_its_event() {
         let transition = sample::transition(TransitionKind::Triggered);
-        let event = transition.to_event();
+        let event = transition.to_event(&Links::new("https://yellowline.example", &[]));
+        assert_eq!(event["suspect_actor"], "j.doe");
+        assert_eq!(event["links"]["console"], "https://yellowline.example/alerts/bookings-20261120T1410");
         assert_eq!(event["alert_id"], "bookings-20261120T1410");
         assert_eq!(event["id"], "bookings-20261120T1410:1");
         let text = serde_json::to_string(&event).unwrap();

@@ -8,6 +8,8 @@ use store::Timestamp;
 
 use crate::{
     alert::{Alert, Feedback, State, Transition, TransitionKind},
+    notify::Links,
+    off::{OffAction, Recovery},
     silence::{self, Silence},
 };
 
@@ -39,9 +41,9 @@ pub(crate) enum Unwritten {
 }
 
 impl Unwritten {
-    pub(crate) fn to_event(&self) -> Value {
+    pub(crate) fn to_event(&self, links: &Links) -> Value {
         match self {
-            Self::Transition(transition) => transition.to_event(),
+            Self::Transition(transition) => transition.to_event(links),
             Self::Silence(event) => event.clone(),
         }
     }
@@ -79,6 +81,11 @@ impl Alerts {
         self.entries.get(id).map(|entry| &entry.alert)
     }
 
+    /// The incident whose picture has this secret address.
+    pub(crate) fn by_picture(&self, secret: &str) -> Option<&Alert> {
+        self.entries.values().map(|entry| &entry.alert).find(|alert| alert.picture.as_deref() == Some(secret))
+    }
+
     pub(crate) fn open(&self) -> impl Iterator<Item = &Alert> {
         self.entries.values().map(|entry| &entry.alert).filter(|alert| alert.is_open())
     }
@@ -96,6 +103,8 @@ impl Alerts {
     /// Opens an incident; it pages unless silenced. `late`: it is already over, so it is recorded but not sent.
     pub(crate) fn trigger(&mut self, mut alert: Alert, kind: TransitionKind, late: bool, now: Timestamp) {
         alert.silenced_by = self.silenced(&alert.metric, now).map(|silence| silence.id.clone());
+        // 122 random bits: whoever has the address of a picture was given it.
+        alert.picture.get_or_insert_with(|| uuid::Uuid::new_v4().simple().to_string());
         let notify = !late && alert.silenced_by.is_none() && alert.part_of.is_none();
         self.record(alert, kind, notify, now);
     }
@@ -156,12 +165,28 @@ impl Alerts {
     pub(crate) fn resolve(&mut self, id: &str, at: Timestamp, now: Timestamp) {
         let Some(entry) = self.entries.get(id).filter(|entry| entry.alert.is_open()) else { return };
         let paged = entry.paged;
-        let alert = Alert { state: State::Resolved, resolved_at: Some(at), ..entry.alert.clone() };
+        let mut alert = Alert { state: State::Resolved, resolved_at: Some(at), ..entry.alert.clone() };
+        settle_offs(&mut alert, Recovery::Recovered, now);
         self.record(alert, TransitionKind::Resolved, paged, now);
     }
 
     /// Takes better knowledge of an open incident. Stored only when `worth_storing`, never sent.
     pub(crate) fn update(&mut self, mut alert: Alert, worth_storing: bool, now: Timestamp) {
+        self.keep_what_people_did(&mut alert);
+        if worth_storing {
+            self.record(alert, TransitionKind::Updated, false, now);
+        } else if let Some(entry) = self.entries.get_mut(&alert.id) {
+            entry.alert = alert;
+        }
+    }
+
+    /// It is known whether turning a change off helped. Stored, not sent.
+    pub(crate) fn off_judged(&mut self, mut alert: Alert, now: Timestamp) {
+        self.keep_what_people_did(&mut alert);
+        self.record(alert, TransitionKind::OffJudged, false, now);
+    }
+
+    fn keep_what_people_did(&self, alert: &mut Alert) {
         if let Some(Entry { alert: known, .. }) = self.entries.get(&alert.id) {
             // What people said meanwhile stands.
             alert.state = known.state;
@@ -170,11 +195,29 @@ impl Alerts {
             alert.acknowledge_note.clone_from(&known.acknowledge_note);
             alert.feedback.clone_from(&known.feedback);
             alert.joined.clone_from(&known.joined);
+            if known.off_actions.len() > alert.off_actions.len() {
+                alert.off_actions.clone_from(&known.off_actions);
+            }
         }
-        if worth_storing {
-            self.record(alert, TransitionKind::Updated, false, now);
-        } else if let Some(entry) = self.entries.get_mut(&alert.id) {
-            entry.alert = alert;
+    }
+
+    /// A person turned a change off. What was turned off before and is still watched can no longer be told apart from it. `None`
+    /// when there is no such alert or it is over; a change is remembered once.
+    pub(crate) fn turned_off(&mut self, id: &str, action: OffAction, now: Timestamp) -> Option<Alert> {
+        let mut alert = self.entries.get(id).map(|entry| &entry.alert).filter(|alert| alert.is_open())?.clone();
+        if alert.off_actions.iter().any(|known| known.change == action.change) {
+            return Some(alert);
+        }
+        settle_offs(&mut alert, Recovery::Unclear, now);
+        alert.off_actions.push(action);
+        self.record(alert.clone(), TransitionKind::TurnedOff, false, now);
+        Some(alert)
+    }
+
+    /// Nobody can tell any more whether what was turned off helped.
+    pub(crate) fn unwatch(&mut self, id: &str, now: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            settle_offs(&mut entry.alert, Recovery::Unclear, now);
         }
     }
 
@@ -253,6 +296,13 @@ impl Alerts {
     }
 }
 
+/// Ends the watch over what was turned off.
+fn settle_offs(alert: &mut Alert, outcome: Recovery, now: Timestamp) {
+    for action in alert.off_actions.iter_mut().filter(|action| action.outcome.is_none()) {
+        (action.outcome, action.judged_at) = (Some(outcome), Some(now));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,7 +325,8 @@ mod tests {
         let now = sample::minute(10);
         alerts.trigger(sample::alert(), TransitionKind::Triggered, false, now);
         alerts.acknowledge("bookings-20261120T1410", Some("j.doe".into()), None, now.plus_seconds(60));
-        let events: Vec<Value> = alerts.take_unwritten().iter().map(Unwritten::to_event).collect();
+        let links = Links::new("https://yellowline.example", &[]);
+        let events: Vec<Value> = alerts.take_unwritten().iter().map(|event| event.to_event(&links)).collect();
         let (restored, transitions) = Alerts::restored(&events);
         assert_eq!(restored.all(), alerts.all());
         assert!(restored.entries["bookings-20261120T1410"].paged);
@@ -335,6 +386,23 @@ mod tests {
         alerts.page_after_leader(now);
         alerts.page_after_leader(now);
         assert_eq!(kinds(&mut alerts), [(TransitionKind::Resolved, true), (TransitionKind::Triggered, true)]);
+    }
+
+    #[test]
+    fn who_ends_after_a_switching_off_has_recovered_and_a_second_one_blurs_the_first() {
+        let (mut alerts, now) = (Alerts::default(), sample::minute(10));
+        let off = |change: &str| OffAction { change: change.into(), ..sample::off_action() };
+        alerts.trigger(sample::alert(), TransitionKind::Triggered, false, now);
+        let id = sample::alert().id;
+        alerts.turned_off(&id, off("01J2"), now);
+        alerts.turned_off(&id, off("01J2"), now);
+        alerts.turned_off(&id, off("01J1"), now);
+        alerts.resolve(&id, now, now);
+        let outcomes: Vec<_> = alerts.get(&id).unwrap().off_actions.iter().map(|action| action.outcome).collect();
+        assert_eq!(outcomes, [Some(Recovery::Unclear), Some(Recovery::Recovered)]);
+        assert!(alerts.turned_off(&id, off("01J3"), now).is_none(), "it is over");
+        let told = kinds(&mut alerts);
+        assert_eq!(told[1..3], [(TransitionKind::TurnedOff, false), (TransitionKind::TurnedOff, false)]);
     }
 
     #[test]

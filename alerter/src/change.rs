@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::Timestamp;
+
+use crate::off::OffAction;
 
 /// What kind of change a line stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,7 +73,12 @@ impl Change {
     pub fn phrase(&self) -> String {
         let target = self.text("target").or_else(|| self.text("title")).unwrap_or("an unnamed change");
         let title = self.text("title").unwrap_or(target);
+        let off = self.json.get("share").and_then(Value::as_f64) == Some(0.0) && !self.inferred;
         match self.kind {
+            ChangeKind::Experiment if off => {
+                format!("the switching-off line of experiment {}", self.text("experiment").unwrap_or(target))
+            }
+            ChangeKind::Flag if off => format!("the switching-off line of flag {target}"),
             ChangeKind::Experiment => {
                 activation("experiment", self.text("experiment").unwrap_or(target), self.text("variant"), self.inferred)
             }
@@ -93,6 +100,29 @@ impl Change {
             ChangeKind::Note => format!("the note \u{201c}{title}\u{201d}"),
         }
     }
+}
+
+/// Id of the change that says that a change was turned off.
+pub(crate) fn off_id(change: &str) -> String {
+    format!("off-{change}")
+}
+
+/// The row of `system.changes` that says a change was turned off from an incident (`console`: its page). Written as one revision of
+/// its own, so that every chart shows the line.
+#[must_use]
+pub fn turned_off(change: &Value, action: &OffAction, console: &str) -> Value {
+    let id = off_id(&action.change);
+    let field = |key: &str| change.get(key).cloned().unwrap_or(Value::Null);
+    let gradual = matches!(action.kind.as_str(), "experiment" | "flag");
+    json!({
+        "id": format!("{id}/1"), "change_id": id, "revision": 1, "kind": action.kind,
+        "status": if gradual { "succeeded" } else { "rolled_back" },
+        "title": format!("turned off: {}", action.title), "time": action.at.to_rfc3339(),
+        "environment": field("environment"), "service": field("service"), "rollout": field("rollout"),
+        "version": field("version"), "experiment": field("experiment"), "variant": field("variant"),
+        "share": if gradual { json!(0.0) } else { Value::Null }, "target": field("target"), "owner": field("owner"),
+        "actor": action.by(), "url": console, "source": "yellowline", "inferred": false, "dedup_key": id,
+    })
 }
 
 fn activation(what: &str, name: &str, variant: Option<&str>, inferred: bool) -> String {
@@ -139,8 +169,6 @@ fn as_shown(row: &Value) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -169,6 +197,7 @@ mod tests {
             "the first events of variant B of experiment 13",
         );
         check(json!({"kind": "flag", "target": "new-pay"}), "the yellow activation line of flag new-pay");
+        check(json!({"kind": "flag", "target": "new-pay", "share": 0}), "the switching-off line of flag new-pay");
         check(json!({"kind": "deploy", "service": "web", "version": "2.1"}), "the deploy line of web 2.1");
         check(json!({"kind": "config", "target": "pay.timeout"}), "the config change line of pay.timeout");
         check(json!({"kind": "note", "title": "campaign"}), "the note \u{201c}campaign\u{201d}");

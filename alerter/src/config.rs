@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
+pub use crate::notify::off::OffTarget;
+
 /// Looks a variable of the process environment up. Only `src/config.rs` of the binary reads the environment, so the
 /// function comes from there; the default knows no variable.
 #[derive(Clone)]
@@ -70,6 +72,10 @@ pub struct Config {
     pub fallback_after_s: u32,
     /// Largest body of a history import over HTTP, in bytes.
     pub import_bytes_max: usize,
+    /// Pictures of incidents are shown under their secret address for this many hours after the end.
+    pub picture_hours: u32,
+    /// What may be called to turn a change off. Nothing unless listed.
+    pub off_targets: Vec<OffTarget>,
     /// Where `*_env` secrets come from. Not part of the file.
     #[serde(skip)]
     pub environment: Environment,
@@ -93,6 +99,8 @@ impl Default for Config {
             delivery_hours_max: 24,
             fallback_after_s: 120,
             import_bytes_max: 64 << 20,
+            off_targets: Vec::new(),
+            picture_hours: 7 * 24,
             environment: Environment::default(),
         }
     }
@@ -102,7 +110,7 @@ impl Config {
     /// Every problem of these settings, each naming its key.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        let bounds: [(&str, u64, u64, u64); 11] = [
+        let bounds: [(&str, u64, u64, u64); 12] = [
             ("reread_interval_s", u64::from(self.reread_interval_s), 1, 3600),
             ("watermark_s", u64::from(self.watermark_s), 1, 600),
             ("late_minutes_max", u64::from(self.late_minutes_max), 1, 120),
@@ -114,12 +122,14 @@ impl Config {
             ("outbox_max", u64::from(self.outbox_max), 1, 1_000_000),
             ("delivery_timeout_s", u64::from(self.delivery_timeout_s), 1, 120),
             ("delivery_hours_max", u64::from(self.delivery_hours_max), 1, 24 * 7),
+            ("picture_hours", u64::from(self.picture_hours), 0, 24 * 400),
         ];
         let mut problems: Vec<String> = bounds
             .iter()
             .filter(|(_, value, low, high)| value < low || value > high)
             .map(|(key, value, low, high)| format!("alerter.{key} is {value}: it must be within {low} and {high}"))
             .collect();
+        problems.extend(self.off_targets.iter().filter_map(OffTarget::problem));
         if !(self.public_url.starts_with("http://") || self.public_url.starts_with("https://")) {
             problems
                 .push(format!("alerter.public_url is {:?}: it must start with http:// or https://", self.public_url));

@@ -211,6 +211,8 @@ pub struct Channel {
     pub secret: Option<Secret>,
     /// A channel told instead when this one cannot be reached.
     pub fallback: Option<String>,
+    /// PagerDuty: every declared change is sent as a change event, too.
+    pub changes: bool,
     /// File it was read from.
     pub file: String,
     /// Line of its `[[channel]]`.

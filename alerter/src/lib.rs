@@ -31,6 +31,7 @@ pub mod zone;
 
 pub mod alert;
 mod alerts;
+mod case;
 pub mod change;
 mod config;
 pub mod coverage;
@@ -40,7 +41,9 @@ mod evaluate;
 pub mod incident;
 mod metrics;
 pub mod notify;
+pub mod off;
 mod page;
+pub mod picture;
 mod points;
 mod presence;
 mod rehearse;
@@ -51,7 +54,10 @@ pub mod sentence;
 mod series;
 pub mod silence;
 pub mod suspect;
+mod tell_changes;
+mod told;
 mod track;
+mod turn_off;
 mod view;
 
 use std::{
@@ -61,12 +67,13 @@ use std::{
     time::Duration,
 };
 
-pub use config::{Config, Environment};
+pub use config::{Config, Environment, OffTarget};
 pub use definition::check;
 pub use error::Error;
 use futures::future::join_all;
 use notify::{
     Links,
+    change_events::Feed,
     outbox::{Limits, Outbox, Receipt},
     transport::{Transport, Webhooks},
 };
@@ -82,11 +89,14 @@ use crate::{
     definition::Folder,
     evaluate::Core,
     metrics::{Counters, Gauge},
+    off::register::Register,
     view::View,
 };
 
 /// Seconds between two looks at the outbox.
 const DELIVER_INTERVAL: Duration = Duration::from_secs(1);
+/// Pictures drawn at one time.
+const PICTURES_MAX: usize = 2;
 /// Longest sleep of the evaluation, so that a clock that jumps is noticed.
 const SLEEP_SECONDS_MAX: i64 = 5;
 
@@ -112,12 +122,25 @@ struct Shared {
     alerts: Arc<parking_lot::Mutex<Alerts>>,
     /// Deliveries on their way; held for moments.
     outbox: parking_lot::Mutex<Outbox>,
+    /// Changes that were turned off; held for moments.
+    offs: parking_lot::Mutex<Register>,
+    /// Changes that channels were told of; held for moments.
+    change_feed: parking_lot::Mutex<Feed>,
     /// Keeps transitions in order on their way into the store.
     writer: tokio::sync::Mutex<()>,
     /// Backtests take memory and a core: one at a time.
     backtests: tokio::sync::Semaphore,
+    /// Pictures drawn at one time: who has their addresses needs no key.
+    pictures: tokio::sync::Semaphore,
     /// What routes show, replaced after each round.
     view: parking_lot::RwLock<Arc<View>>,
+}
+
+/// Who sent a request, as far as its key says; an extension of the request.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// Name of the API key; `None` on loopback without keys.
+    pub key: Option<String>,
 }
 
 /// What an import of history did.
@@ -159,7 +182,10 @@ impl Alerter {
         }
         let now = clock.now();
         let (alerts, transitions) = Alerts::restored(&read_events(&store, "alerts")?);
-        let receipts = read_events(&store, "notifications")?.iter().filter_map(Receipt::from_event).collect();
+        let offs = Register::restored(&read_events(&store, "off_actions")?);
+        let notifications = read_events(&store, "notifications")?;
+        let change_feed = Feed::restored(&notifications);
+        let receipts = notifications.iter().filter_map(Receipt::from_event).collect();
         let mut folder = Folder::new(config.folder.clone());
         folder.reread();
         let mut outbox = Outbox::new(Limits {
@@ -197,7 +223,7 @@ impl Alerter {
         };
         Ok(Self {
             shared: Arc::new(Shared {
-                links: Links::new(&config.public_url),
+                links: Links::new(&config.public_url, &config.off_targets),
                 config,
                 engine,
                 store,
@@ -208,8 +234,11 @@ impl Alerter {
                 core: tokio::sync::Mutex::new(core),
                 alerts,
                 outbox: parking_lot::Mutex::new(outbox),
+                offs: parking_lot::Mutex::new(offs),
+                change_feed: parking_lot::Mutex::new(change_feed),
                 writer: tokio::sync::Mutex::new(()),
                 backtests: tokio::sync::Semaphore::new(1),
+                pictures: tokio::sync::Semaphore::new(PICTURES_MAX),
                 view: parking_lot::RwLock::new(Arc::new(View::default())),
             }),
         })
@@ -293,12 +322,16 @@ impl Alerter {
             return true;
         }
         let dataset = DatasetName::system("alerts");
-        let values: Vec<serde_json::Value> = events.iter().map(Unwritten::to_event).collect();
+        let values: Vec<serde_json::Value> = events.iter().map(|event| event.to_event(&self.shared.links)).collect();
         if let Err(source) = self.shared.store.append_values(&dataset, &values).await {
             let error = Error::Append { dataset: dataset.to_string(), source };
             tracing::error!(error = %error.chain(), "transitions wait for the store");
             self.shared.alerts.lock().unwritten_again(events);
             return false;
+        }
+        let judged: Vec<serde_json::Value> = events.iter().flat_map(turn_off::judged_events).collect();
+        if !judged.is_empty() {
+            self.append("off_actions", judged).await;
         }
         let mut outbox = self.shared.outbox.lock();
         for event in events {
@@ -328,20 +361,42 @@ impl Alerter {
             Counters::add(&self.shared.counters.delivery_failures, given_up);
         }
         self.write_receipts().await;
+        self.tell_changes(now).await;
     }
 
+    /// One attempt. Slack refuses a whole message for a picture it cannot load: a picture must not cost the page.
     async fn send(
         &self,
         delivery: &notify::outbox::Delivery,
         channel: &definition::Channel,
         now: Timestamp,
     ) -> notify::Outcome {
+        let alert = &delivery.transition.alert;
+        let with_picture = self.shared.links.reachable_picture(alert, now).is_some();
+        let outcome = self.send_once(delivery, channel, with_picture, now).await;
+        match (&outcome, channel.kind) {
+            (notify::Outcome::Refused { error }, definition::ChannelKind::Slack) if with_picture => {
+                tracing::warn!(channel = %channel.name, %error, "refused with its picture, sent again without");
+                self.send_once(delivery, channel, false, now).await
+            }
+            _ => outcome,
+        }
+    }
+
+    async fn send_once(
+        &self,
+        delivery: &notify::outbox::Delivery,
+        channel: &definition::Channel,
+        with_picture: bool,
+        now: Timestamp,
+    ) -> notify::Outcome {
         let shared = &self.shared;
         let secret = channel.secret.as_ref().map_or(Ok(String::new()), |secret| {
             definition::read_secret(&shared.config.folder, secret, &shared.config.environment)
         });
-        let request =
-            secret.and_then(|secret| notify::request(channel, &secret, &delivery.transition, &shared.links, now));
+        let request = secret.and_then(|secret| {
+            notify::request(channel, &secret, &delivery.transition, &shared.links, with_picture, now)
+        });
         match request {
             Err(error) => notify::Outcome::Retry { after_s: None, error },
             Ok(request) => match shared.transport.send(request).await {

@@ -3,20 +3,29 @@
 //! Only this folder makes outbound calls. Payloads are pure functions of a stored transition, so a page sent after a
 //! restart is the page that would have been sent before it.
 
+pub(crate) mod change_events;
+pub(crate) mod off;
 pub(crate) mod outbox;
 pub(crate) mod pagerduty;
 pub(crate) mod slack;
 pub mod transport;
 pub(crate) mod webhook;
 
+use std::sync::Arc;
+
+use off::OffTarget;
 use serde_json::Value;
 use store::Timestamp;
 use transport::{Request, Response};
 
 use crate::{
-    alert::Transition,
+    alert::{Alert, Transition},
     definition::{Channel, ChannelKind},
+    off::Call,
 };
+
+/// Longest address in a payload, in bytes: Slack's bound. A longer one is left out, the page goes without it.
+pub(crate) const URL_BYTES_MAX: usize = 3000;
 
 /// What an answer means for the notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,45 +40,81 @@ pub(crate) enum Outcome {
     Gone { error: String },
 }
 
-/// Where links in payloads lead.
+/// Where links in payloads lead, and what may be turned off.
 #[derive(Debug, Clone)]
 pub(crate) struct Links {
     /// `https://yellowline.example`, without a slash at the end.
     pub(crate) public_url: String,
+    /// What a switching-off may call.
+    off_targets: Arc<Vec<OffTarget>>,
 }
 
 impl Links {
-    pub(crate) fn new(public_url: &str) -> Self {
-        Self { public_url: public_url.trim_end_matches('/').to_owned() }
+    pub(crate) fn new(public_url: &str, off_targets: &[OffTarget]) -> Self {
+        let public_url = public_url.trim_end_matches('/').to_owned();
+        Self { public_url, off_targets: Arc::new(off_targets.to_vec()) }
     }
 
     /// The page of one alert.
     pub(crate) fn console(&self, alert_id: &str) -> String {
         format!("{}/alerts/{alert_id}", self.public_url)
     }
+
+    /// The page of one alert with the question whether to turn a change off.
+    pub(crate) fn turn_off(&self, alert_id: &str, change_id: &str) -> String {
+        let change = change_id.bytes().fold(String::new(), |text, byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => text + &char::from(byte).to_string(),
+            other => text + &format!("%{other:02X}"),
+        });
+        format!("{}/alerts/{alert_id}?off={change}", self.public_url)
+    }
+
+    /// The picture of an incident, as it is at a time: the time keeps receivers from showing an older one they remember.
+    pub(crate) fn picture(&self, alert: &Alert, at: Timestamp) -> Option<String> {
+        let secret = alert.picture.as_ref()?;
+        Some(format!("{}/pictures/{secret}.png?at={}", self.public_url, at.minutes()))
+    }
+
+    /// The same if a chat or a pager can load it: over https. PagerDuty takes nothing else, and Slack loads it from outside.
+    pub(crate) fn reachable_picture(&self, alert: &Alert, at: Timestamp) -> Option<String> {
+        self.picture(alert, at).filter(|url| url.starts_with("https://"))
+    }
+
+    /// The entry of the configuration that allows a call, or why none does.
+    pub(crate) fn off_target(&self, call: &Call) -> Result<&OffTarget, String> {
+        off::target(&self.off_targets, call)
+    }
 }
 
-/// Builds the request for one channel. `secret` is the routing key, the signing secret, or the address itself.
+/// Builds the request for one channel. `secret` is the routing key, the signing secret, or the address itself. Slack refuses a
+/// message whose picture it cannot load: then it is sent without one.
 pub(crate) fn request(
     channel: &Channel,
     secret: &str,
     transition: &Transition,
     links: &Links,
+    with_picture: bool,
     now: Timestamp,
 ) -> Result<Request, String> {
     let url = channel.url.clone().unwrap_or_else(|| secret.to_owned());
     let json = vec![("content-type", "application/json".to_owned())];
+    let method = http::Method::POST;
     match channel.kind {
         ChannelKind::PagerDuty => {
             let body = pagerduty::payload(secret, transition, links)?;
-            Ok(Request { url, headers: json, body })
+            Ok(Request { method, url, headers: json, body })
         }
-        ChannelKind::Slack => Ok(Request { url, headers: json, body: to_bytes(&slack::payload(transition, links))? }),
+        ChannelKind::Slack => Ok(Request {
+            method,
+            url,
+            headers: json,
+            body: to_bytes(&slack::payload(transition, links, with_picture))?,
+        }),
         ChannelKind::Webhook => {
             let body = to_bytes(&webhook::payload(transition, links))?;
             let mut headers = json;
             headers.extend(webhook::headers(secret, &message_id(channel, transition), now, &body)?);
-            Ok(Request { url, headers, body })
+            Ok(Request { method, url, headers, body })
         }
     }
 }
@@ -127,6 +172,8 @@ pub(crate) fn shortened(text: &str, characters: usize) -> String {
 #[cfg(test)]
 #[path = "notify/payload_tests.rs"]
 mod payload_tests;
+#[cfg(test)]
+mod published;
 
 #[cfg(test)]
 mod tests {

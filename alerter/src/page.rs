@@ -12,6 +12,7 @@ use crate::{
     forecast::Fitted,
     history::Minute,
     lost::{Loss, lost},
+    off::{self, Noise},
     onset::{self, Onset, Point},
     score::{Breach, Direction, FAST_WINDOWS, Kind, WINDOWS},
     series::{Series, usual_amount},
@@ -137,6 +138,8 @@ fn blank(metric: &Metric, onset: Minute, now: Timestamp) -> Alert {
         condition: None,
         part_of: None,
         joined: Vec::new(),
+        off_actions: Vec::new(),
+        picture: None,
     }
 }
 
@@ -258,6 +261,22 @@ fn measure(alert: &mut Alert, metric: &Metric, series: &Series, fitted: &Fitted,
     (alert.missed, alert.missed_low, alert.missed_high) = (loss.lost, loss.low, loss.high);
     alert.unknown_up_to = loss.unknown_expected;
     alert.budget_share = budget_share(alert, metric, series, onset);
+}
+
+/// Judges whether turning a change off helped, as far as that can be told at `minute`. True when it is told now.
+pub(crate) fn judge_off(alert: &mut Alert, series: &Series, minute: Minute, now: Timestamp) -> bool {
+    let level = level(alert, series);
+    let onset = alert.onset.minutes();
+    let Some(action) = alert.off_actions.last_mut().filter(|action| action.outcome.is_none()) else { return false };
+    let off = action.at.minutes();
+    let Some(fitted) = &series.fitted else { return false };
+    // The minute of the press is partly of both.
+    let after = points_since(series, fitted, off + 1, minute, level);
+    let before = points_between(fitted, &series.history, onset..off, level);
+    let noise = Noise { phi: fitted.noise().phi_total(), unit: fitted.noise().unit };
+    let Some(outcome) = off::judge(off, &before, &after, noise, minute) else { return false };
+    (action.outcome, action.judged_at) = (Some(outcome), Some(now));
+    true
 }
 
 /// The level the series had when an incident began: it is held while the incident is open.

@@ -2,8 +2,11 @@
 
 mod alerts;
 mod backtest;
+mod case;
 mod coverage;
 mod metrics;
+pub(crate) mod off;
+mod pictures;
 mod rules;
 mod silences;
 
@@ -23,7 +26,7 @@ use crate::Alerter;
 /// Largest JSON body of these routes, in bytes.
 const JSON_BYTES_MAX: usize = 64 * 1024;
 
-/// All routes of this stage, under `/api/v1`.
+/// All routes of this stage: under `/api/v1`, and the pictures, which need no key but their address.
 pub fn routes(alerter: Alerter) -> Router {
     let import_max = alerter.shared.config.import_bytes_max;
     let points = get(metrics::points).merge(post(metrics::import).layer(DefaultBodyLimit::max(import_max)));
@@ -34,6 +37,10 @@ pub fn routes(alerter: Alerter) -> Router {
         .route("/api/v1/alerts/{id}", get(alerts::one))
         .route("/api/v1/alerts/{id}/acknowledge", post(alerts::acknowledge))
         .route("/api/v1/alerts/{id}/feedback", post(alerts::feedback))
+        .route("/api/v1/alerts/{id}/off", post(off::turn_off))
+        .route("/api/v1/alerts/{id}/picture", get(pictures::of_alert))
+        .route("/api/v1/alerts/{id}/case", get(case::case))
+        .route("/pictures/{file}", get(pictures::shared))
         .route("/api/v1/rules", get(rules::list))
         .route("/api/v1/rules/{name}/backtest", post(rules::replay))
         .route("/api/v1/changes/{id}/coverage", get(coverage::coverage))
@@ -51,11 +58,18 @@ pub(crate) struct Failure {
     code: &'static str,
     message: String,
     request_id: Option<String>,
+    /// A field beside the error: what the client needs to go on.
+    more: Option<Box<(&'static str, Value)>>,
 }
 
 impl Failure {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), request_id: None }
+        Self { status, code, message: message.into(), request_id: None, more: None }
+    }
+
+    fn with(mut self, key: &'static str, value: Value) -> Self {
+        self.more = Some(Box::new((key, value)));
+        self
     }
 
     fn invalid(message: impl Into<String>) -> Self {
@@ -80,7 +94,10 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let body = json!({"error": {"code": self.code, "message": self.message, "request_id": self.request_id}});
+        let mut body = json!({"error": {"code": self.code, "message": self.message, "request_id": self.request_id}});
+        if let Some(more) = self.more {
+            body[more.0] = more.1;
+        }
         (self.status, Json(body)).into_response()
     }
 }

@@ -10,6 +10,7 @@ use store::Timestamp;
 
 use crate::{
     alert::{Alert, Cause, Measured},
+    off::Recovery,
     rule::Condition,
     suspect::Suspect,
 };
@@ -35,11 +36,12 @@ impl Part {
     }
 }
 
-/// The two sentences as pieces.
+/// The two sentences as pieces, and what was turned off since.
 #[must_use]
 pub fn parts(alert: &Alert, now: Timestamp) -> Vec<Part> {
     let mut parts = vec![Part::plain(format!("{}.", lead(alert, now, "We")))];
     parts.extend(beginning(alert, now));
+    parts.extend(turned_off(alert, now).map(Part::plain));
     parts
 }
 
@@ -53,7 +55,9 @@ pub fn short(alert: &Alert, now: Timestamp) -> String {
 #[must_use]
 pub fn long(alert: &Alert, now: Timestamp) -> String {
     let begin = sources(alert).map_or_else(|| "We".to_owned(), |sources| format!("According to {sources} we"));
-    let text = format!("{}.{}", lead(alert, now, &begin), join(&beginning(alert, now)));
+    let mut told = beginning(alert, now);
+    told.extend(turned_off(alert, now).map(Part::plain));
+    let text = format!("{}.{}", lead(alert, now, &begin), join(&told));
     let details = details(alert);
     if details.is_empty() { text } else { format!("{text} {details}") }
 }
@@ -81,6 +85,50 @@ pub fn headline(alert: &Alert, now: Timestamp) -> String {
     let (scale, per) = number::per(alert.expected_per_minute);
     let (_, distance) = number::pair(alert.expected_per_minute * scale, alert.seen_per_minute * scale);
     format!("{}: {distance} per {per} {} than expected", alert.title, less_or_more(alert))
+}
+
+/// What a picture says above its chart: "Expected 67, saw 37 fewer since 15:10 CET".
+#[must_use]
+pub fn caption(alert: &Alert, now: Timestamp) -> String {
+    let clock = |time| number::clock(time, now, &alert.zone);
+    let when = match alert.resolved_at {
+        None => format!("since {}", clock(alert.onset)),
+        Some(end) => {
+            let (from, to) = (clock(alert.onset), clock(end));
+            // The zone is said once.
+            let short = from.rsplit_once(' ').map_or(from.as_str(), |(time, _)| time);
+            format!("from {short} to {to}")
+        }
+    };
+    if let Some(condition) = &alert.condition {
+        return format!("{} {when}", breached(alert, condition));
+    }
+    if alert.cause == Cause::Silence {
+        return format!("Nothing of any kind {when}");
+    }
+    if let Some((expected, seen)) = alert.expected_share.zip(alert.seen_share) {
+        return format!("Expected {}, saw {} {when}", number::percent(expected), number::percent(seen));
+    }
+    let (scale, per) = number::per(alert.expected_per_minute);
+    let (expected, _) = number::pair(alert.expected_per_minute * scale, alert.seen_per_minute * scale);
+    let per = if per == "minute" { String::new() } else { format!(" per {per}") };
+    let distance = if alert.seen_per_minute > 0.0 { distance(alert) } else { "none".to_owned() };
+    format!("Expected {expected}{per}, saw {distance} {when}")
+}
+
+/// "37 fewer", or "11.6 points more" of a share.
+#[must_use]
+pub fn distance(alert: &Alert) -> String {
+    if alert.condition.is_some() {
+        return String::new();
+    }
+    if let Some((expected, seen)) = alert.expected_share.zip(alert.seen_share) {
+        let points = number::plain(((expected - seen).abs() * 1000.0).round() / 10.0);
+        return format!("{points} points {}", if seen > expected { "more" } else { "less" });
+    }
+    let (scale, _) = number::per(alert.expected_per_minute);
+    let (_, distance) = number::pair(alert.expected_per_minute * scale, alert.seen_per_minute * scale);
+    format!("{distance} {}", less_or_more(alert))
 }
 
 fn join(parts: &[Part]) -> String {
@@ -300,12 +348,20 @@ fn responsible(alert: &Alert) -> Option<String> {
     alert.owner.as_ref().map(|owner| format!("The metric is owned by {owner}."))
 }
 
-/// "Turn it off: POST https://…"
+/// "Turn it off: POST https://…", as long as nobody did.
 fn off(alert: &Alert) -> Option<String> {
-    let off = alert.off()?;
-    let url = off.get("url").and_then(serde_json::Value::as_str)?;
-    let method = off.get("method").and_then(serde_json::Value::as_str).unwrap_or("POST");
-    Some(format!("Turn it off: {method} {url}"))
+    let call = alert.off().filter(|_| alert.is_open())?;
+    let is_off = alert.offs_since_onset().any(|action| action.change == call.change);
+    (!is_off).then(|| format!("Turn it off: {} {}", call.method, call.url))
+}
+
+/// " j.doe turned off “experiment 13 → 80 %” at 15:24 CET: recovered after off.", for each that was turned off.
+fn turned_off(alert: &Alert, now: Timestamp) -> impl Iterator<Item = String> {
+    alert.offs_since_onset().map(move |action| {
+        let when = number::clock(action.at, now, &alert.zone);
+        let outcome = action.outcome.map_or("not known yet whether that helped", Recovery::words);
+        format!(" {} turned off \u{201c}{}\u{201d} at {when}: {outcome}.", action.by(), action.title)
+    })
 }
 
 #[cfg(test)]

@@ -120,6 +120,31 @@ fn once_over_it_is_told_in_the_past() {
 }
 
 #[test]
+fn what_was_turned_off_and_whether_that_helped_is_told() {
+    let off = |outcome| vec![crate::off::OffAction { outcome, ..crate::alert::sample::off_action() }];
+    let told = |alert: &mut Alert, outcome| alert.off_actions = off(outcome);
+    let begin = "We would expect 67 bookings per minute, but see 37 fewer. That began 10 minutes ago at the yellow activation \
+                 line of experiment 13. a.turing turned off \u{201c}experiment 13 \u{2192} 80 %\u{201d} at 15:24 CET: ";
+    check(|alert| told(alert, None), &format!("{begin}not known yet whether that helped."));
+    check(|alert| told(alert, Some(Recovery::NotRecovered)), &format!("{begin}not recovered after off."));
+    check(
+        |alert| {
+            (alert.resolved_at, alert.state) = (Some(minute(49)), crate::alert::State::Resolved);
+            told(alert, Some(Recovery::Recovered));
+        },
+        "We expected 67 bookings per minute, but saw 37 fewer. That began at 15:10 CET, at the yellow activation line of \
+         experiment 13, and ended after 49 minutes. a.turing turned off \u{201c}experiment 13 \u{2192} 80 %\u{201d} at 15:24 CET: \
+         recovered after off.",
+    );
+    let mut pressed = alert();
+    pressed.off_actions = off(None);
+    assert!(long(&alert(), minute(10)).contains("Turn it off: POST"));
+    assert!(!long(&pressed, minute(10)).contains("Turn it off"), "it is off already");
+    pressed.onset = minute(15);
+    assert!(!short(&pressed, minute(20)).contains("turned off"), "it was turned off before this began");
+}
+
+#[test]
 fn an_unsure_onset_is_about() {
     check(
         |alert| (alert.onset_from, alert.suspects) = (minute(-20), Vec::new()),

@@ -82,6 +82,15 @@ impl<'t, 'i> Fields<'t, 'i> {
         self.text(key, report)
     }
 
+    pub(super) fn flag(&mut self, key: &'static str, report: &mut Report<'_>) -> Option<bool> {
+        let (value, span) = self.value(key)?;
+        let flag = value.as_bool();
+        if flag.is_none() {
+            report.problem(&span, format!("`{key}` must be true or false, it is {}", article(value)));
+        }
+        flag
+    }
+
     /// One of a closed set of words; an absent key gives `None` without a problem.
     pub(super) fn choice(
         &mut self,

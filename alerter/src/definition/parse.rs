@@ -15,7 +15,7 @@ use super::{
 use crate::{
     forecast::Yearly,
     history::{Mask, MaskReason},
-    notify::transport::is_address,
+    notify::{change_events, transport::is_address},
 };
 
 /// PagerDuty's public endpoint; `url` overrides it.
@@ -278,6 +278,7 @@ fn channel(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> O
     let kind = fields.choice("kind", &["pagerduty", "slack", "webhook"], report);
     let url = fields.text("url", report).and_then(|url| checked_url("url", url, &fields, report));
     let fallback = fields.text("fallback", report);
+    let changes = fields.flag("changes", report);
     let routing_key = secret(&mut fields, ["routing_key_file", "routing_key_env"], report);
     let signing = secret(&mut fields, ["secret_file", "secret_env"], report);
     let secret_url = secret(&mut fields, ["url_file", "url_env"], report);
@@ -315,6 +316,13 @@ fn channel(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> O
             (ChannelKind::Webhook, url, signing)
         }
     };
+    if changes == Some(true) {
+        let address = url.as_deref().filter(|_| kind == ChannelKind::PagerDuty).and_then(change_events::address);
+        if address.is_none() {
+            let message = "`changes` is for pagerduty channels whose `url` ends in /enqueue".to_owned();
+            report.problem(&fields.place("changes"), message);
+        }
+    }
     if report.problems.len() > before {
         return None;
     }
@@ -324,6 +332,7 @@ fn channel(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> O
         url,
         secret,
         fallback,
+        changes: changes.unwrap_or(false),
         file: file.to_owned(),
         line: report.line(fields.span.start),
     })

@@ -10,6 +10,7 @@ use crate::{
     change::{self, Change},
     history::Minute,
     mask::{first_whole_day, new_normal_mask},
+    off::{self, Recovery},
     page,
     track::Tracked,
 };
@@ -43,9 +44,10 @@ impl Core {
         }
         for mut alert in open {
             let changed = self.refresh(&mut alert, &changes, None) | self.take_as_normal(&mut alert, now);
+            let judged = self.judge_off(&mut alert, now);
             let mut alerts = self.alerts.lock();
             if alerts.get(&alert.id).is_some_and(Alert::is_open) {
-                alerts.update(alert, changed, now);
+                if judged { alerts.off_judged(alert, now) } else { alerts.update(alert, changed, now) }
             }
         }
         for (id, minute) in std::mem::take(&mut self.silences_over) {
@@ -94,6 +96,20 @@ impl Core {
         )
     }
 
+    /// Whether turning a change off helped, once that can be told. A rule says it by ending, or by not ending.
+    fn judge_off(&self, alert: &mut Alert, now: Timestamp) -> bool {
+        if let Some(tracked) = self.tracked.get(&alert.metric) {
+            return page::judge_off(alert, &tracked.parent, tracked.evaluated_to - 1, now);
+        }
+        match alert.off_actions.last_mut().filter(|action| action.outcome.is_none()) {
+            Some(action) if now.minutes() - action.at.minutes() >= off::WATCH_MINUTES => {
+                (action.outcome, action.judged_at) = (Some(Recovery::NotRecovered), Some(now));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Ends a known incident with its final numbers.
     pub(super) fn resolve(&self, name: &str, id: &str, closed: Minute, now: Timestamp) {
         let mut alerts = self.alerts.lock();
@@ -116,6 +132,7 @@ impl Core {
             .map(|alert| alert.id.clone())
             .collect();
         for id in gone {
+            alerts.unwatch(&id, now);
             alerts.resolve(&id, now, now);
         }
         let open_silence =

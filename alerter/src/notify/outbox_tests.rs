@@ -11,6 +11,7 @@ fn channel(name: &str, fallback: Option<&str>) -> (String, Channel) {
         url: Some("http://127.0.0.1/".into()),
         secret: Some(Secret::Env("S".into())),
         fallback: fallback.map(str::to_owned),
+        changes: false,
         file: "c.toml".into(),
         line: 1,
     };

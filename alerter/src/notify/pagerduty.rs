@@ -12,6 +12,10 @@ use crate::{
 const SUMMARY_CHARACTERS_MAX: usize = 1024;
 /// The whole body, in bytes.
 const BODY_BYTES_MAX: usize = 512_000;
+/// What is affected, in characters; the schema names no bound.
+const SOURCE_CHARACTERS_MAX: usize = 255;
+/// One detail, in characters.
+const DETAIL_CHARACTERS_MAX: usize = 2000;
 /// Texts of links.
 const LINK_TEXT_CHARACTERS_MAX: usize = 200;
 
@@ -36,23 +40,28 @@ fn event(routing_key: &str, transition: &Transition, links: &Links) -> Value {
         "event_action": action.as_str(),
         "dedup_key": alert.dedup_key,
     });
-    if action != Action::Trigger {
-        return event;
-    }
+    // An acknowledge or resolve needs no payload; with one, the incident's log says what is known by then.
     let summary = sentence::short(alert, transition.time);
     event["payload"] = json!({
         "summary": shortened(&summary, SUMMARY_CHARACTERS_MAX),
-        "source": source(alert),
+        "source": shortened(&source(alert), SOURCE_CHARACTERS_MAX),
         "severity": "critical",
         "timestamp": transition.time.to_rfc3339(),
         "component": alert.dataset,
-        "group": alert.environment.as_deref().unwrap_or("all environments"),
+        "group": shortened(alert.environment.as_deref().unwrap_or("all environments"), SOURCE_CHARACTERS_MAX),
         "class": alert.metric,
-        "custom_details": details(alert, transition),
+        "custom_details": details(alert, transition, links),
     });
+    if action != Action::Trigger {
+        return event;
+    }
     event["client"] = json!("Yellowline");
     event["client_url"] = json!(links.console(&alert.id));
     event["links"] = hrefs(alert, links);
+    if let Some(picture) = links.reachable_picture(alert, transition.time) {
+        let alt = shortened(&sentence::caption(alert, transition.time), LINK_TEXT_CHARACTERS_MAX);
+        event["images"] = json!([{"src": picture, "href": links.console(&alert.id), "alt": alt}]);
+    }
     event
 }
 
@@ -63,7 +72,7 @@ fn source(alert: &Alert) -> String {
     format!("{}{environment} {}{slice}", alert.dataset, alert.metric)
 }
 
-fn details(alert: &Alert, transition: &Transition) -> Value {
+fn details(alert: &Alert, transition: &Transition, links: &Links) -> Value {
     let suspects: Vec<Value> = alert
         .suspects
         .iter()
@@ -90,18 +99,29 @@ fn details(alert: &Alert, transition: &Transition) -> Value {
         "suspects": suspects,
         "unknown_share": alert.unknown_share,
         "owner": alert.owner,
-        "off": alert.off(),
+        "off": alert.off().map(|call| shortened(&call.shown(), DETAIL_CHARACTERS_MAX)),
+        "off_actions": alert.off_actions,
+        "picture": links.reachable_picture(alert, transition.time),
     })
 }
 
 fn hrefs(alert: &Alert, links: &Links) -> Value {
-    let mut hrefs = vec![json!({"href": links.console(&alert.id), "text": "Alert in Yellowline"})];
+    let mut hrefs: Vec<Value> = Vec::new();
+    let mut link = |href: &str, text: &str| {
+        if href.len() <= super::URL_BYTES_MAX {
+            hrefs.push(json!({"href": href, "text": shortened(text, LINK_TEXT_CHARACTERS_MAX)}));
+        }
+    };
+    link(&links.console(&alert.id), "Alert in Yellowline");
+    if let Some(call) = alert.off().filter(|call| links.off_target(call).is_ok()) {
+        link(&links.turn_off(&alert.id, &call.change), &format!("Turn it off: {}", call.title));
+    }
     if let Some(runbook) = &alert.runbook {
-        hrefs.push(json!({"href": runbook, "text": "Runbook"}));
+        link(runbook, "Runbook");
     }
     for suspect in alert.named_suspects() {
         if let Some(url) = suspect.change.get("url").and_then(Value::as_str) {
-            hrefs.push(json!({"href": url, "text": shortened(&suspect.phrase, LINK_TEXT_CHARACTERS_MAX)}));
+            link(url, &suspect.phrase);
         }
     }
     Value::Array(hrefs)

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Links, shortened};
 use crate::{
     alert::{Action, Alert, Transition, TransitionKind},
+    off::Call,
     sentence,
 };
 
@@ -15,8 +16,11 @@ const SECTION_CHARACTERS_MAX: usize = 3000;
 /// One field of a section, in characters.
 const FIELD_CHARACTERS_MAX: usize = 2000;
 
+/// What stands for a picture, in characters.
+const ALT_CHARACTERS_MAX: usize = 2000;
+
 /// The message for one transition.
-pub(super) fn payload(transition: &Transition, links: &Links) -> Value {
+pub(super) fn payload(transition: &Transition, links: &Links, with_picture: bool) -> Value {
     let alert = &transition.alert;
     let sentence = sentence::short(alert, transition.time);
     let title = title(transition);
@@ -33,6 +37,11 @@ pub(super) fn payload(transition: &Transition, links: &Links) -> Value {
         if !details.is_empty() {
             blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": details}]}));
         }
+    }
+    let picture = links.reachable_picture(alert, transition.time).filter(|_| with_picture);
+    if let (Some(url), Some(Action::Trigger | Action::Resolve)) = (picture, transition.kind.action()) {
+        let alt = shortened(&format!("{title}. {sentence}"), ALT_CHARACTERS_MAX);
+        blocks.push(json!({"type": "image", "image_url": url, "alt_text": alt}));
     }
     blocks.push(json!({"type": "actions", "elements": buttons(alert, links)}));
     json!({"text": cut(&escaped(&format!("{title}. {sentence}")), SECTION_CHARACTERS_MAX), "blocks": blocks})
@@ -70,15 +79,29 @@ fn fields(alert: &Alert) -> Vec<Value> {
 }
 
 fn buttons(alert: &Alert, links: &Links) -> Vec<Value> {
-    let button =
-        |text: &str, url: &str| json!({"type": "button", "text": {"type": "plain_text", "text": text}, "url": url});
-    let mut buttons = vec![button("Open alert", &links.console(&alert.id))];
+    let mut buttons: Vec<Value> = Vec::new();
+    let mut button = |text: &str, url: &str, danger: bool| {
+        if url.len() > super::URL_BYTES_MAX {
+            return;
+        }
+        let mut button = json!({"type": "button", "text": {"type": "plain_text", "text": text}, "url": url});
+        if danger {
+            button["style"] = json!("danger");
+        }
+        buttons.push(button);
+    };
+    button("Open alert", &links.console(&alert.id), false);
+    let off = alert.off().filter(|call| alert.is_open() && links.off_target(call).is_ok());
+    let is_off = |call: &Call| alert.offs_since_onset().any(|action| action.change == call.change);
+    if let Some(call) = off.filter(|call| !is_off(call)) {
+        button("Turn it off \u{2026}", &links.turn_off(&alert.id, &call.change), true);
+    }
     if let Some(runbook) = &alert.runbook {
-        buttons.push(button("Runbook", runbook));
+        button("Runbook", runbook, false);
     }
     let change = alert.named_suspects().first().and_then(|suspect| suspect.change.get("url")?.as_str());
     if let Some(url) = change {
-        buttons.push(button("Change", url));
+        button("Change", url, false);
     }
     buttons
 }

@@ -9,9 +9,11 @@ use crate::Error;
 /// Bytes of an answer that are read at most: enough for any error text.
 const ANSWER_BYTES_MAX: usize = 4096;
 
-/// One POST.
+/// One outbound request.
 #[derive(Clone)]
 pub struct Request {
+    /// `POST` for everything but switching-offs.
+    pub method: http::Method,
     /// Where to. May be a secret itself: never shown.
     pub url: String,
     /// Names in lower case with their values.
@@ -83,12 +85,12 @@ pub(crate) fn is_address(text: &str) -> bool {
 
 impl Transport for Webhooks {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, String>> {
-        let mut post = self.client.post(&request.url).body(request.body);
+        let mut outbound = self.client.request(request.method, &request.url).body(request.body);
         for (name, value) in request.headers {
-            post = post.header(name, value);
+            outbound = outbound.header(name, value);
         }
         Box::pin(async move {
-            let response = post.send().await.map_err(reason)?;
+            let response = outbound.send().await.map_err(reason)?;
             let status = response.status().as_u16();
             let retry_after = response
                 .headers()

@@ -10,12 +10,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use store::Timestamp;
 
-use super::{Failure, body_object, only, text, time};
+use super::{Failure, body_object, off::offered, only, text, time};
 use crate::{
     Alerter,
     alert::{Alert, Feedback},
     notify::Links,
+    off::Call,
     sentence,
+    told::told,
 };
 
 /// Alerts listed unless a limit is given.
@@ -36,20 +38,38 @@ pub(super) struct Wanted {
 pub(crate) fn alert_json(alert: &Alert, now: Timestamp, links: &Links) -> Value {
     let parts = sentence::parts(alert, now);
     let mut json = serde_json::to_value(alert).unwrap_or_default();
-    json["sentence"] = json!(sentence::short(alert, now));
+    if let Some(fields) = json.as_object_mut() {
+        // Whoever has the address of the picture sees it: that is what `links.picture` is for.
+        fields.remove("picture");
+        fields.extend(told(alert, now, links));
+    }
     json["sentence_parts"] = json!(parts);
-    json["explanation"] = json!(sentence::long(alert, now));
-    json["headline"] = json!(sentence::headline(alert, now));
-    json["off"] = alert.off().cloned().unwrap_or(Value::Null);
+    let offers = offers(alert, links);
+    let lead = alert.off().and_then(|call| offers.iter().find(|offer| offer["change"] == call.change.as_str()));
+    json["off"] = lead.cloned().unwrap_or(Value::Null);
+    json["offers"] = json!(offers);
     json["feedback"] = alert.feedback.as_ref().map_or(Value::Null, |feedback| {
         json!({"verdict": feedback.verdict.to_string(), "actor": feedback.actor, "note": feedback.note,
                "at": feedback.at.to_rfc3339()})
     });
-    json["links"] = json!({"console": links.console(&alert.id), "runbook": alert.runbook});
     json
 }
 
-fn shown(alerter: &Alerter, alert: &Alert) -> Value {
+/// The calls that turn the suspects off, with whether they may be made.
+fn offers(alert: &Alert, links: &Links) -> Vec<Value> {
+    let calls = alert.suspects.iter().filter_map(|suspect| Call::of(&suspect.change));
+    calls
+        .map(|call| {
+            let refusal = links.off_target(&call).err();
+            let mut offer = offered(&call);
+            offer["allowed"] = json!(refusal.is_none());
+            offer["refusal"] = json!(refusal);
+            offer
+        })
+        .collect()
+}
+
+pub(super) fn shown(alerter: &Alerter, alert: &Alert) -> Value {
     let shared = &alerter.shared;
     let mut json = alert_json(alert, shared.clock.now(), &shared.links);
     json["notifications"] = json!(shared.outbox.lock().notifications(&alert.id));
@@ -148,6 +168,6 @@ async fn stored(alerter: &Alerter, alert: &Alert, now: Timestamp) -> Result<Json
     if alerter.write_transitions(now).await { Ok(Json(shown(alerter, alert))) } else { Err(Failure::unavailable()) }
 }
 
-fn not_found(id: &str) -> Failure {
+pub(super) fn not_found(id: &str) -> Failure {
     Failure::new(StatusCode::NOT_FOUND, "alert_not_found", format!("there is no alert {id}"))
 }

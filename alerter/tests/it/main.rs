@@ -6,7 +6,10 @@
 mod definitions;
 mod delivery;
 mod history;
+mod off;
 mod page;
+#[path = "../../src/notify/published.rs"]
+mod published;
 mod quiet;
 mod rehearse;
 mod rules;

@@ -2,14 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use alerter::{Alerter, Config};
+use alerter::{Alerter, Config, OffTarget};
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, Request, StatusCode},
     response::IntoResponse,
-    routing::post,
+    routing::{any, post},
 };
 use benches::rates::Rates;
 use parking_lot::Mutex;
@@ -17,6 +17,8 @@ use query::Engine;
 use serde_json::{Value, json};
 use store::{Clock, DatasetName, Store, Timestamp};
 use tower::ServiceExt as _;
+
+use crate::published;
 
 /// 2026-11-20T12:00Z, a Friday.
 pub(crate) const NOON: i64 = 29_919_600;
@@ -40,6 +42,13 @@ pub(crate) struct Receiver {
     /// What the pager and the chat took.
     pub(crate) pager: Arc<Mutex<Vec<Value>>>,
     pub(crate) chat: Arc<Mutex<Vec<Value>>>,
+    /// True when the chat cannot load pictures.
+    pub(crate) no_pictures: Arc<Mutex<bool>>,
+    /// Change lines the pager was told of.
+    pub(crate) lines: Arc<Mutex<Vec<Value>>>,
+    /// What the flag system answers next, and what it was asked.
+    pub(crate) off_status: Arc<Mutex<u16>>,
+    offs: Arc<Mutex<Vec<Off>>>,
     address: String,
 }
 
@@ -52,12 +61,18 @@ impl Receiver {
             got: Arc::default(),
             pager: Arc::default(),
             chat: Arc::default(),
+            lines: Arc::default(),
+            no_pictures: Arc::default(),
+            off_status: Arc::new(Mutex::new(200)),
+            offs: Arc::default(),
             address,
         };
         let routes = Router::new()
             .route("/hook", post(take))
-            .route("/pager", post(take_event))
+            .route("/pager/enqueue", post(take_event))
+            .route("/pager/change/enqueue", post(take_change))
             .route("/chat", post(take_message))
+            .route("/off/{*change}", any(take_off))
             .with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         receiver
@@ -72,9 +87,64 @@ impl Receiver {
         self.got.lock().len()
     }
 
+    /// The way to turn something off here, as a change declares it.
+    pub(crate) fn off(&self, path: &str, body: Value) -> Value {
+        json!({"url": format!("{}/off{path}", self.address), "method": "POST", "body": body})
+    }
+
+    /// Switching-offs asked for.
+    pub(crate) fn offs(&self) -> Vec<Off> {
+        self.offs.lock().clone()
+    }
+
     pub(crate) fn last_headers(&self) -> HeaderMap {
         self.got.lock().last().unwrap().0.clone()
     }
+}
+
+/// A switching-off as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Off {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Off {
+    /// Its `webhook-id`.
+    pub(crate) fn id(&self) -> String {
+        self.headers["webhook-id"].to_str().unwrap().to_owned()
+    }
+
+    /// Checks the signature as a receiver of Standard Webhooks does.
+    pub(crate) fn is_signed(&self) -> bool {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        use hmac::Mac as _;
+        let key = STANDARD.decode(SECRET.trim_start_matches("whsec_")).unwrap();
+        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+        let timestamp = self.headers["webhook-timestamp"].to_str().unwrap();
+        mac.update(format!("{}.{timestamp}.{}", self.id(), self.body).as_bytes());
+        let given = self.headers["webhook-signature"].to_str().unwrap().trim_start_matches("v1,").to_owned();
+        mac.verify_slice(&STANDARD.decode(given).unwrap()).is_ok()
+    }
+}
+
+async fn take_off(
+    State(receiver): State<Receiver>,
+    method: axum::http::Method,
+    uri: axum::http::Uri,
+    headers: HeaderMap,
+    body: String,
+) -> impl IntoResponse {
+    let off = Off { method: method.to_string(), path: uri.path().to_owned(), headers, body };
+    receiver.offs.lock().push(off);
+    let status = StatusCode::from_u16(*receiver.off_status.lock()).unwrap();
+    (
+        status,
+        [("location", format!("{}/off/elsewhere", receiver.address))],
+        if status.is_success() { "ok" } else { "no" },
+    )
 }
 
 async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
@@ -86,15 +156,33 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
 }
 
 /// Answers as PagerDuty does.
-async fn take_event(State(receiver): State<Receiver>, body: Bytes) -> impl IntoResponse {
+async fn take_event(State(receiver): State<Receiver>, body: Bytes) -> (StatusCode, String) {
+    if let Err(wrong) = published::pagerduty_event(&body) {
+        return (StatusCode::BAD_REQUEST, wrong);
+    }
     receiver.pager.lock().push(serde_json::from_slice(&body).unwrap());
-    (StatusCode::ACCEPTED, r#"{"status":"success","message":"Event processed"}"#)
+    (StatusCode::ACCEPTED, r#"{"status":"success","message":"Event processed"}"#.to_owned())
+}
+
+/// The same for change events.
+async fn take_change(State(receiver): State<Receiver>, body: Bytes) -> (StatusCode, String) {
+    if let Err(wrong) = published::pagerduty_change(&body) {
+        return (StatusCode::BAD_REQUEST, wrong);
+    }
+    receiver.lines.lock().push(serde_json::from_slice(&body).unwrap());
+    (StatusCode::ACCEPTED, r#"{"status":"success","message":"Change event processed"}"#.to_owned())
 }
 
 /// Answers as Slack does.
-async fn take_message(State(receiver): State<Receiver>, body: Bytes) -> impl IntoResponse {
+async fn take_message(State(receiver): State<Receiver>, body: Bytes) -> (StatusCode, String) {
+    if let Err(wrong) = published::slack_message(&body) {
+        return (StatusCode::BAD_REQUEST, wrong);
+    }
+    if *receiver.no_pictures.lock() && String::from_utf8_lossy(&body).contains("\"image_url\"") {
+        return (StatusCode::BAD_REQUEST, "invalid_blocks".to_owned());
+    }
     receiver.chat.lock().push(serde_json::from_slice(&body).unwrap());
-    "ok"
+    (StatusCode::OK, "ok".to_owned())
 }
 
 /// The site.
@@ -137,13 +225,13 @@ impl World {
         let address = &receiver.address;
         let channels = format!(
             "[[channel]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{address}/hook\"\nsecret_file = \"hook.key\"\n\
-             [[channel]]\nname = \"pager\"\nkind = \"pagerduty\"\nurl = \"{address}/pager\"\nrouting_key_file = \"pager.key\"\n\
+             [[channel]]\nname = \"pager\"\nkind = \"pagerduty\"\nurl = \"{address}/pager/enqueue\"\nrouting_key_file = \"pager.key\"\nchanges = true\n\
              [[channel]]\nname = \"chat\"\nkind = \"slack\"\nurl = \"{address}/chat\"\n"
         );
         std::fs::write(folder.join("channels.toml"), channels).unwrap();
         std::fs::write(folder.join("shop.toml"), definitions).unwrap();
         let clock = Arc::new(Hands(Mutex::new(at(NOON, 0))));
-        let (store, engine, alerter) = open(root.path().to_owned(), clock.clone()).await;
+        let (store, engine, alerter) = open(root.path().to_owned(), clock.clone(), address).await;
         let rates = Rates::with_rate_at(7, NOON, per_minute);
         Self { root, clock, store, engine, alerter, receiver, rates, minute: NOON }
     }
@@ -154,7 +242,7 @@ impl World {
         let Self { root, clock, store, engine, alerter, receiver, rates, minute } = self;
         drop((store, engine, alerter));
         *clock.0.lock() = at(minute + down, 20);
-        let (store, engine, alerter) = open(root.path().to_owned(), clock.clone()).await;
+        let (store, engine, alerter) = open(root.path().to_owned(), clock.clone(), &receiver.address).await;
         Self { root, clock, store, engine, alerter, receiver, rates, minute: minute + down }
     }
 
@@ -255,13 +343,35 @@ impl World {
     }
 
     pub(crate) async fn change(&self, id: &str, kind: &str, environment: &str, minute: i64) {
-        let row = json!({
+        self.change_with(id, kind, minute, json!({"environment": environment})).await;
+    }
+
+    /// A change of production with further fields.
+    pub(crate) async fn change_with(&self, id: &str, kind: &str, minute: i64, more: Value) {
+        let mut row = json!({
             "id": format!("{id}/1"), "change_id": id, "revision": 1, "kind": kind, "status": "succeeded",
-            "title": format!("{kind} {id}"), "time": at(minute, 0).to_rfc3339(), "environment": environment,
+            "title": format!("{kind} {id}"), "time": at(minute, 0).to_rfc3339(), "environment": "production",
             "experiment": (kind == "experiment").then_some(id), "target": id, "actor": "j.doe", "inferred": false,
             "version": (kind == "deploy").then_some("64fd32f"), "service": (kind == "deploy").then_some("web"),
         });
+        for (key, value) in more.as_object().unwrap() {
+            // Stored as ingest does: free-form, so as text.
+            row[key] = if key == "off" { json!(value.to_string()) } else { value.clone() };
+        }
         self.store.append_values(&DatasetName::system("changes"), &[row]).await.unwrap();
+    }
+
+    /// Sets the clock to a minute without playing those between.
+    pub(crate) fn set_clock(&self, minute: i64) {
+        *self.clock.0.lock() = at(minute, 0);
+    }
+
+    /// Asks for something that is no JSON.
+    pub(crate) async fn bytes(&self, path: &str) -> (StatusCode, Vec<u8>) {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = alerter::routes(self.alerter.clone()).oneshot(request).await.unwrap();
+        let status = response.status();
+        (status, http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes().to_vec())
     }
 
     /// Asks over HTTP.
@@ -306,11 +416,13 @@ fn succeeds(number: u32, share: f64) -> bool {
     f64::from(number) * 0.618_034 % 1.0 < share
 }
 
-async fn open(root: PathBuf, clock: Arc<Hands>) -> (Store, Engine, Alerter) {
+async fn open(root: PathBuf, clock: Arc<Hands>, address: &str) -> (Store, Engine, Alerter) {
     let config = store::Config { folder: root.join("data"), ..store::Config::default() };
     let store = Store::open(config, clock.clone()).await.unwrap();
     let engine = Engine::new(query::Config::default(), store.clone(), clock.clone()).unwrap();
-    let config = Config { folder: root.join("metrics"), ..Config::default() };
+    let off = OffTarget { url: format!("{address}/off"), secret_file: Some("hook.key".into()), secret_env: None };
+    let public_url = "https://yellowline.example".to_owned();
+    let config = Config { folder: root.join("metrics"), off_targets: vec![off], public_url, ..Config::default() };
     let alerter = Alerter::new(config, engine.clone(), store.clone(), clock).unwrap();
     (store, engine, alerter)
 }

@@ -135,10 +135,22 @@ const ALERTS: Known = Known {
         ("budget_share", Double),
         ("score", Double),
         ("window_minutes", BigInt),
+        ("title", Text),
+        ("owner", Text),
+        ("runbook", Text),
+        ("headline", Text),
         ("sentence", Text),
+        ("explanation", Text),
+        ("suspect", Text),
+        ("suspect_change", Text),
+        ("suspect_share", Double),
+        ("suspect_actor", Text),
+        ("suspect_owner", Text),
         ("unknown_share", Double),
         ("acknowledged_by", Text),
         ("acknowledged_at", Time),
+        ("off_call", Text),
+        ("off_outcome", Text),
     ],
     revised_by: &[],
 };
@@ -149,6 +161,7 @@ const NOTIFICATIONS: Known = Known {
     columns: &[
         ("time", Time),
         ("alert_id", Text),
+        ("change_id", Text),
         ("transition_id", Text),
         ("channel", Text),
         ("type", Text),
@@ -198,12 +211,42 @@ const FIRST_SEEN: Known = Known {
     revised_by: &[],
 };
 
+const OFF_ACTIONS: Known = Known {
+    name: "off_actions",
+    stored_as: &[],
+    columns: &[
+        ("time", Time),
+        ("type", Text),
+        ("change_id", Text),
+        ("change_title", Text),
+        ("change_kind", Text),
+        ("environment", Text),
+        ("alert_id", Text),
+        ("metric", Text),
+        ("attempt", BigInt),
+        ("method", Text),
+        ("url", Text),
+        ("body", Text),
+        ("actor", Text),
+        ("key", Text),
+        ("reason", Text),
+        ("request_id", Text),
+        ("status", BigInt),
+        ("answer", Text),
+        ("elapsed_ms", BigInt),
+        ("outcome", Text),
+        ("turned_off_at", Time),
+        ("onset", Time),
+    ],
+    revised_by: &[],
+};
+
 /// Names of all tables here.
-pub(super) const NAMES: [&str; 6] =
-    ["changes", "metric_points", "alerts", "notifications", "change_coverage", "first_seen"];
+pub(super) const NAMES: [&str; 7] =
+    ["changes", "metric_points", "alerts", "notifications", "change_coverage", "off_actions", "first_seen"];
 
 pub(super) fn known(table: &str) -> Option<&'static Known> {
-    [&CHANGES, &METRIC_POINTS, &ALERTS, &NOTIFICATIONS, &CHANGE_COVERAGE, &FIRST_SEEN]
+    [&CHANGES, &METRIC_POINTS, &ALERTS, &NOTIFICATIONS, &CHANGE_COVERAGE, &OFF_ACTIONS, &FIRST_SEEN]
         .into_iter()
         .find(|known| known.name == table)
 }
