@@ -105,7 +105,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
 async fn play(options: Options, folder: &Path, stop: CancellationToken) -> anyhow::Result<()> {
     let door = pager::Door::open(folder).await?;
-    let running = start_server(&options, folder).await?;
+    let running = start_server(&options, folder, door.address).await?;
     let now = machine::now();
     let first_minute = now.div_euclid(MINUTE);
     let mut story = Story::past(options.seed, now - STORY_DAYS * 24 * 60 * MINUTE, now - 75 * MINUTE);
@@ -147,12 +147,14 @@ async fn spawn(stage: &Arc<Stage>, part: fn(&Stage) -> anyhow::Result<()>) -> an
     outcome
 }
 
-/// The real server, on embedded defaults but for its folder, its port, and that metric files are noticed within two seconds.
-async fn start_server(options: &Options, folder: &Path) -> anyhow::Result<serve::Running> {
+/// The real server, on embedded defaults but for its folder, its port, that metric files are noticed within two seconds, and that it may
+/// turn experiments off.
+async fn start_server(options: &Options, folder: &Path, flags: SocketAddr) -> anyhow::Result<serve::Running> {
     let mut config = Config { data: folder.to_owned(), ..Config::default() };
     config.store.folder = folder.to_owned();
     config.alerter.folder = definitions::folder(folder);
     config.alerter.reread_interval_s = 2;
+    config.alerter.off_targets = vec![definitions::off_target(flags)];
     if let Some(listen) = options.listen {
         config.listen = listen;
         return serve::start(config).await;

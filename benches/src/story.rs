@@ -224,10 +224,15 @@ impl Story {
         share > 0.0 && unit(hash(hash(u64::from(experiment)) ^ u64::from(user))) < share
     }
 
-    /// Sets an experiment's share from a time on, and records the activation.
-    pub fn ramp(&mut self, environment: Environment, experiment: u32, share: f64, time: i64) -> &mut Change {
+    /// Sets an experiment's share from a time on, without a change: whoever had it switched declares it.
+    pub fn switch(&mut self, environment: Environment, experiment: u32, share: f64, time: i64) {
         self.ramps.push(Ramp { environment, experiment, time, share });
         self.ramps.sort_by_key(|ramp| ramp.time);
+    }
+
+    /// Sets an experiment's share from a time on, and records the activation.
+    pub fn ramp(&mut self, environment: Environment, experiment: u32, share: f64, time: i64) -> &mut Change {
+        self.switch(environment, experiment, share, time);
         let known = catalogue_entry(experiment);
         let title = if share > 0.0 {
             format!("experiment {experiment} ({}) \u{2192} {:.0} %", known.title, share * 100.0)

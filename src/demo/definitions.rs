@@ -1,6 +1,9 @@
 //! The metrics and the channel of the demo, as the TOML files anybody would write.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -70,6 +73,12 @@ pub(super) fn write_secret(data: &Path) -> anyhow::Result<[u8; 32]> {
     let key: [u8; 32] = rand::random();
     write(data, "oncall.secret", &format!("whsec_{}\n", STANDARD.encode(key)))?;
     Ok(key)
+}
+
+/// The flag system, which the server may call; it checks the same key as the pager.
+pub(super) fn off_target(flags: SocketAddr) -> alerter::OffTarget {
+    let url = format!("http://{flags}/experiments");
+    alerter::OffTarget { url, secret_file: Some("oncall.secret".to_owned()), secret_env: None }
 }
 
 /// Writes the channel, which pages to `url`, and the metrics.

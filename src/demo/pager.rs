@@ -1,7 +1,7 @@
 //! The other end of the demo's wires: on-call's pager, which prints the pages it gets, and the switch of experiment 13.
 //!
-//! `POST /pages` takes signed webhooks (Standard Webhooks). `POST /experiments/13` takes `{"share": 0.0 to 1.0}`; browsers may call it
-//! from the console only.
+//! `POST /pages` takes signed webhooks (Standard Webhooks). `POST /experiments/13` takes `{"share": 0.0 to 1.0}`, signed the same way: it
+//! stands for a flag system, and the server calls it when somebody presses "turn it off".
 
 use std::{
     net::SocketAddr,
@@ -17,7 +17,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -85,10 +85,8 @@ impl Door {
     pub(super) async fn answer(self, stage: Arc<Stage>) -> anyhow::Result<()> {
         let stop = stage.stop.clone();
         let pager = Arc::new(Pager { stage, key: self.key, folder: self.folder });
-        let routes = Router::new()
-            .route("/pages", post(take_page))
-            .route("/experiments/13", post(switch).options(allow_console))
-            .with_state(pager);
+        let routes =
+            Router::new().route("/pages", post(take_page)).route("/experiments/13", post(switch)).with_state(pager);
         axum::serve(self.listener, routes)
             .with_graceful_shutdown(stop.cancelled_owned())
             .await
@@ -155,9 +153,10 @@ fn render(stage: &Stage, kind: &str, alert: &Value, file: &Path) -> String {
     };
     text("open", &alert["links"]["console"]);
     text("runbook", &alert["links"]["runbook"]);
-    if let (Some(url), TRIGGERED) = (alert["off"]["url"].as_str(), kind) {
-        let body = &alert["off"]["body"];
-        lines.push(format!("  turn off  curl -H 'content-type: application/json' -d '{body}' {url}"));
+    if let (Some(id), Some(change), TRIGGERED) = (alert["id"].as_str(), alert["off"]["change"].as_str(), kind) {
+        let order = serde_json::json!({"change": change, "confirm": alert["off"]["confirm"], "actor": "on-call"});
+        let url = stage.url(&format!("/api/v1/alerts/{id}/off"));
+        lines.push(format!("  turn off  on that page, or: curl -d '{order}' {url}"));
     }
     lines.push(format!("  as sent   {}", file.display()));
     if kind == TRIGGERED && since > 0 {
@@ -207,33 +206,28 @@ struct Switch {
     share: f64,
 }
 
-/// Sets the share of experiment 13; the director declares the change.
-async fn switch(State(pager): State<Arc<Pager>>, Json(wanted): Json<Switch>) -> Response {
+/// Sets the share of experiment 13. Its line is drawn by who called.
+async fn switch(State(pager): State<Arc<Pager>>, headers: HeaderMap, body: Bytes) -> Response {
+    if !is_signed(&pager.key, &headers, &body) {
+        return (StatusCode::UNAUTHORIZED, "the signature is missing or wrong").into_response();
+    }
+    let Ok(wanted) = serde_json::from_slice::<Switch>(&body) else {
+        return (StatusCode::BAD_REQUEST, "send {\"share\": 0}").into_response();
+    };
     if !(0.0..=1.0).contains(&wanted.share) {
         return (StatusCode::BAD_REQUEST, "share is a number from 0 to 1").into_response();
     }
     let now = machine::now();
-    pager.stage.change_story(|story| {
-        story.ramp(Environment::Production, BROKEN_EXPERIMENT, wanted.share, now).actor = "on-call";
-    });
-    let answer = Json(serde_json::json!({ "experiment": "13", "share": wanted.share, "time": clock(now) }));
-    (console_may_read(&pager), answer).into_response()
-}
-
-async fn allow_console(State(pager): State<Arc<Pager>>) -> Response {
-    let mut headers = console_may_read(&pager);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-    (StatusCode::NO_CONTENT, headers).into_response()
-}
-
-fn console_may_read(pager: &Pager) -> HeaderMap {
-    let origin = HeaderValue::from_str(&pager.stage.url("")).ok();
-    origin.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)).into_iter().collect()
+    pager.stage.change_story(|story| story.switch(Environment::Production, BROKEN_EXPERIMENT, wanted.share, now));
+    let line = format!("{}  the flag system sets experiment 13 to {:.0} %", clock(now), wanted.share * 100.0);
+    pager.stage.screen.line(&pager.stage.screen.bold(&line));
+    Json(serde_json::json!({ "experiment": "13", "share": wanted.share, "time": clock(now) })).into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
