@@ -2,82 +2,29 @@
 
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { breakCheckout, type Alert } from './breakage'
 import { axe, open, startBrowser } from './browser'
-import { startServer, until, type Server } from './server'
-import { eventsOf, historyCsv, METRIC, randomFrom } from './site'
-
-const MINUTE = 60_000
-const HISTORY_DAYS = 42
-/** Minutes of events before the activation, and after it. */
-const BEFORE = 30
-const AFTER = 9
-/** Part of the bookings that still work after it. */
-const KEPT = 0.4
-const ALERT_MS = 150_000
-
-interface Alert {
-  id: string
-  sentence: string
-  suspects: { change: { id: string } }[]
-}
+import { startServer, type Server } from './server'
+import { METRIC } from './site'
 
 let server: Server
 let browser: Browser
 let alert: Alert
 let changeId: string
-const onset = Math.floor(Date.now() / MINUTE) - AFTER
 
 beforeAll(async () => {
   browser = await startBrowser()
   server = await startServer({ 'metrics/bookings.toml': METRIC })
-  const random = randomFrom(20_261_120)
-  await server.api('/metrics/bookings/points', {
-    body: historyCsv(onset - BEFORE, HISTORY_DAYS, random),
-    contentType: 'text/csv',
-  })
-  const activation = await server.api<{ id: string }>('/changes', {
-    body: {
-      kind: 'experiment',
-      experiment: '13',
-      variant: 'B',
-      share: 0.8,
-      title: 'experiment 13 → 80 %',
-      time: new Date(onset * MINUTE).toISOString(),
-      environment: 'production',
-      service: 'web',
-      actor: 'm.visser',
-      off: { url: 'https://flags.example.com/13/off', method: 'POST' },
-    },
-  })
-  changeId = activation.id
-  await postChange('config', 'cache.ttl 30 → 60', onset - 18)
-  await postChange('deploy', 'web 2026.47.2', onset - 25)
-  for (let minute = onset - BEFORE; minute < onset + AFTER; minute += 1) {
-    await server.api('/events/shop', {
-      body: eventsOf(minute, minute < onset ? 1 : KEPT, random),
-      contentType: 'application/x-ndjson',
-    })
-  }
-  await until(
-    async () => {
-      const { alerts } = await server.api<{ alerts: Alert[] }>('/alerts?state=open')
-      alert = alerts[0]!
-      return alerts.length > 0
-    },
-    'the alert to open',
-    ALERT_MS,
-  )
+  const off = { url: 'https://flags.example.com/13/off', method: 'POST' }
+  const broken = await breakCheckout(server, off)
+  alert = broken.alert
+  changeId = broken.changeId
 })
 
 afterAll(async () => {
   await browser?.close()
   await server?.stop()
 })
-
-async function postChange(kind: string, title: string, minute: number): Promise<void> {
-  const time = new Date(minute * MINUTE).toISOString()
-  await server.api('/changes', { body: { kind, title, time, environment: 'production' } })
-}
 
 /** Pixels of a canvas column that have a CSS token's colour. */
 const linePixels = (page: Page, label: string, token: string) =>

@@ -28,11 +28,12 @@ function binary(): string {
   return path
 }
 
-/** Starts a server; `args` are added to `serve`. */
+/** Starts a server; `args` are added to `serve`, `environment` to its settings. */
 export async function startServer(
   files: Files = {},
   args: string[] = [],
   key = '',
+  environment: Record<string, string> = {},
 ): Promise<Server> {
   const data = await mkdtemp(join(tmpdir(), 'yellowline-e2e-'))
   for (const [name, content] of Object.entries(files)) {
@@ -41,6 +42,7 @@ export async function startServer(
   }
   const child = spawn(binary(), ['serve', '--data', data, '--listen', '127.0.0.1:0', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
   })
   let output = ''
   const collect = (chunk: Buffer) => (output += chunk.toString())

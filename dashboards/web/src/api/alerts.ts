@@ -1,6 +1,6 @@
 import { queryOptions } from '@tanstack/react-query'
-import type { Change, OffAction } from './changes'
-import { get, send } from './client'
+import type { Change } from './changes'
+import { get, getText, send } from './client'
 
 /** A piece of the sentence; with `change` it names the suspect and links to its line. */
 export interface SentencePart {
@@ -15,6 +15,35 @@ export interface Suspect {
   timing_bits: number
   prior: number
   wording: string
+  /** What the ledger says in a word: `acquitted` when those who were not exposed moved as much. */
+  verdict?: 'suspect' | 'acquitted' | 'no control'
+  /** Further lines of the ledger, each named `…_bits`. */
+  [line: string]: unknown
+}
+
+/** The call that turns a suspect off, and whether the server may make it. */
+export interface OffOffer {
+  change: string
+  title: string
+  method: string
+  url: string
+  body: unknown
+  /** Sent back with the press, so that nothing else is called than what was shown. */
+  confirm: string
+  allowed: boolean
+  refusal: string | null
+}
+
+/** A change that was turned off from an incident, and whether that helped. */
+export interface TurnedOff {
+  change: string
+  title: string
+  call: string
+  at: string
+  actor: string | null
+  key: string | null
+  reason: string | null
+  outcome: 'recovered' | 'not_recovered' | 'unclear' | null
 }
 
 /** One delivery of the page to a channel. */
@@ -66,7 +95,10 @@ export interface Alert {
   /** Slices by their part of the loss. */
   children?: { slice: string; missed: number; share: number }[]
   silenced_by?: string | null
-  off: OffAction | null
+  off: OffOffer | null
+  /** Of every suspect that can be turned off. */
+  offers?: OffOffer[]
+  off_actions?: TurnedOff[]
   acknowledged_by: string | null
   acknowledged_at: string | null
   feedback: 'true' | 'false' | { verdict: 'true' | 'false' } | null
@@ -113,6 +145,18 @@ export const silencesQuery = queryOptions({
 /** The person has seen it: the page does not escalate. */
 export const acknowledge = (id: string, actor: string, note: string) =>
   send<Alert>('POST', `/alerts/${encodeURIComponent(id)}/acknowledge`, { actor, note })
+
+/** Turns a suspect off: the server calls what its sender named, once, and watches whether the metric recovers. */
+export const turnOff = (id: string, offer: OffOffer, actor: string, reason: string) =>
+  send<{ off: TurnedOff; called: boolean; alert: Alert }>(
+    'POST',
+    `/alerts/${encodeURIComponent(id)}/off`,
+    { change: offer.change, confirm: offer.confirm, actor, reason },
+  )
+
+/** The incident as a case in Markdown. */
+export const caseMarkdown = (id: string) =>
+  getText(`/alerts/${encodeURIComponent(id)}/case`, { format: 'md' })
 
 /** Was it a true alert? Stored, and used to tune the rule. */
 export const giveFeedback = (id: string, verdict: 'true' | 'false', actor: string) =>

@@ -107,6 +107,12 @@ export async function get<T>(path: string, params?: Params, signal?: AbortSignal
   return (await response.json()) as T
 }
 
+/** GET of a text. */
+export async function getText(path: string, params?: Params): Promise<string> {
+  const response = await ask(address(path, params), { headers: headers({}) })
+  return response.text()
+}
+
 /** POST or DELETE with an optional JSON body; `undefined` when the answer has none. */
 export async function send<T>(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<T> {
   const response = await ask(address(path), {

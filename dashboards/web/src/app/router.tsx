@@ -12,6 +12,7 @@ import { NotFound, PageProblem } from './page-problem'
 import { queries } from './queries'
 import { Shell } from './shell'
 import {
+  alertSearch,
   alertsSearch,
   exploreSearch,
   metricSearch,
@@ -63,14 +64,16 @@ const alerts = createRoute({
 const alert = createRoute({
   getParentRoute: () => root,
   path: '/alerts/$id',
-  loader: async ({ params }) => {
+  validateSearch: alertSearch,
+  loaderDeps: ({ search }) => ({ off: search.off }),
+  loader: async ({ params, deps }) => {
     const found = await queries.fetchQuery(alertQuery(params.id))
     const endMs = found.resolved_at === null ? null : Date.parse(found.resolved_at) + AFTER_END_MS
     const range = endMs === null ? {} : absolute(Date.parse(found.onset) - BEFORE_ONSET_MS, endMs)
     throw redirect({
       to: '/metrics/$name',
       params: { name: found.metric },
-      search: { ...range, alert: found.id, slice: found.slice ?? undefined },
+      search: { ...range, alert: found.id, slice: found.slice ?? undefined, off: deps.off },
       replace: true,
     })
   },

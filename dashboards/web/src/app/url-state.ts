@@ -13,6 +13,13 @@ export interface SharedSearch {
 export interface MetricSearch extends SharedSearch {
   slice?: string | undefined
   alert?: string | undefined
+  /** The change that the dialog asks to turn off. */
+  off?: string | undefined
+}
+
+/** `/alerts/{id}`: a page may ask to turn a change off. */
+export interface AlertSearch extends SharedSearch {
+  off?: string | undefined
 }
 
 /** `/explore`: dataset, SQL text, the event in the drawer, what the result is shown as. */
@@ -51,7 +58,11 @@ export const sharedSearch = (raw: Raw): SharedSearch => ({
 export const metricSearch = (raw: Raw): MetricSearch => ({
   slice: text(raw, 'slice'),
   alert: text(raw, 'alert'),
+  off: text(raw, 'off'),
 })
+
+/** Search of the address a page carries. */
+export const alertSearch = (raw: Raw): AlertSearch => ({ off: text(raw, 'off') })
 
 /** Search of Explore. */
 export const exploreSearch = (raw: Raw): ExploreSearch => ({

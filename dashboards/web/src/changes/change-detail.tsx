@@ -46,7 +46,7 @@ export function ChangeDetail({ change, zone }: { change: Change; zone: Zone }) {
   )
 }
 
-/** How the change is undone, as its sender said: the console shows it and does not call it. */
+/** How the change is undone, as its sender said; an alert has the button that does it. */
 export function OffText({ off }: { off: OffAction }) {
   const body = off.body === undefined || off.body === null ? '' : ` ${JSON.stringify(off.body)}`
   return (

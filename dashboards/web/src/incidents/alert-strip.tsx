@@ -9,12 +9,15 @@ import { Button } from '../controls/button'
 import { say } from '../controls/toast'
 import { formatDayMinute, zoneName, type Zone } from '../time/format'
 import { alertMeta } from './alert-meta'
+import { ExportButton } from './export-button'
 import { Feedback } from './feedback'
+import { isOff, OffButton, OffStates } from './off-state'
 import './incidents.css'
 
 const AcknowledgeDialog = lazy(async () => ({
   default: (await import('./alert-dialogs')).AcknowledgeDialog,
 }))
+const OffDialog = lazy(async () => ({ default: (await import('./off-dialog')).OffDialog }))
 const SilenceDialog = lazy(async () => ({
   default: (await import('./alert-dialogs')).SilenceDialog,
 }))
@@ -22,11 +25,14 @@ const SilenceDialog = lazy(async () => ({
 interface Props {
   alert: Alert
   zone: Zone
+  /** The change the dialog asks to turn off. */
+  off: string | undefined
+  onOff: (change: string | undefined) => void
   onSuspect: (changeId: string) => void
 }
 
 /** What happened, since when, why probably, and what a person can do about it. */
-export function AlertStrip({ alert, zone, onSuspect }: Props) {
+export function AlertStrip({ alert, zone, off, onOff, onSuspect }: Props) {
   const [dialog, setDialog] = useState<'acknowledge' | 'silence' | null>(null)
   const open = alert.state !== 'resolved'
   const suspect = alert.sentence_parts.find((part) => part.change)?.change
@@ -35,6 +41,9 @@ export function AlertStrip({ alert, zone, onSuspect }: Props) {
     m: () => open && setDialog('silence'),
     o: () => suspect && onSuspect(suspect),
   })
+  const offer = (alert.offers ?? []).find(
+    (one) => one.change === off && one.allowed && open && !isOff(alert, one.change),
+  )
   const failed = alert.notifications.filter((delivery) => delivery.state === 'failed')
   return (
     <>
@@ -58,6 +67,7 @@ export function AlertStrip({ alert, zone, onSuspect }: Props) {
               </>
             )}
           </p>
+          <OffStates alert={alert} zone={zone} />
         </div>
         <div className="strip-actions">
           {open ? (
@@ -72,14 +82,17 @@ export function AlertStrip({ alert, zone, onSuspect }: Props) {
                 </Button>
               )}
               <SilenceButton alert={alert} zone={zone} onOpen={() => setDialog('silence')} />
+              <OffButton alert={alert} onPress={(pressed) => onOff(pressed.change)} />
             </>
           ) : (
             <span className="strip-state">Resolved {resolvedText(alert, zone)}</span>
           )}
+          <ExportButton alert={alert} />
           {(!open || verdictOf(alert) !== null) && <Feedback alert={alert} />}
         </div>
       </section>
       <Suspense fallback={null}>
+        {offer && <OffDialog alert={alert} offer={offer} onClose={() => onOff(undefined)} />}
         {dialog === 'acknowledge' && (
           <AcknowledgeDialog alert={alert} onClose={() => setDialog(null)} />
         )}

@@ -1,14 +1,9 @@
 import { useState } from 'react'
-import type { Alert, Delivery, Suspect } from '../api/alerts'
-import { KindSwatch, OffText } from '../changes/change-detail'
-import {
-  formatMinute,
-  formatNumber,
-  formatSecond,
-  formatShare,
-  zoneName,
-  type Zone,
-} from '../time/format'
+import type { Alert, Delivery, OffOffer, Suspect } from '../api/alerts'
+import { KindSwatch } from '../changes/change-detail'
+import { formatMinute, formatSecond, formatShare, zoneName, type Zone } from '../time/format'
+import { Ledger } from './ledger'
+import { isOff } from './off-state'
 
 /** The less likely ones are a press away. */
 const SHOWN_FIRST = 4
@@ -17,10 +12,11 @@ interface Props {
   alert: Alert
   zone: Zone
   onSuspect: (changeId: string) => void
+  onOff: (changeId: string) => void
 }
 
 /** Changes that may have caused it, ranked by their share of the evidence; unknown cause is always one of them. */
-export function Suspects({ alert, zone, onSuspect }: Props) {
+export function Suspects({ alert, zone, onSuspect, onOff }: Props) {
   const onsetMs = Date.parse(alert.onset)
   const [all, setAll] = useState(false)
   const shown = all ? alert.suspects : alert.suspects.slice(0, SHOWN_FIRST)
@@ -37,6 +33,8 @@ export function Suspects({ alert, zone, onSuspect }: Props) {
             suspect={suspect}
             onsetMs={onsetMs}
             onSelect={() => onSuspect(suspect.change.id)}
+            offer={offerOf(alert, suspect)}
+            onOff={() => onOff(suspect.change.id)}
           />
         ))}
         {shown.length < alert.suspects.length && (
@@ -56,7 +54,6 @@ export function Suspects({ alert, zone, onSuspect }: Props) {
           </li>
         )}
       </ol>
-      {alert.off && <OffText off={alert.off} />}
       <Slices alert={alert} />
       {alert.sources.length > 0 && (
         <p className="muted">Expected from {alert.sources.join(', ')}.</p>
@@ -94,14 +91,30 @@ function onsetSpread(alert: Alert, zone: Zone): string {
   return from === to ? '' : `It began between ${from} and ${to}.`
 }
 
+/** The switch of a suspect, as long as it is on and the incident lasts. */
+function offerOf(alert: Alert, suspect: Suspect): OffOffer | undefined {
+  if (alert.state === 'resolved' || isOff(alert, suspect.change.id)) return undefined
+  return alert.offers?.find((offer) => offer.change === suspect.change.id)
+}
+
+const VERDICTS = {
+  suspect: '',
+  acquitted: 'those not exposed moved as much',
+  'no control': 'nobody left to compare with',
+} as const
+
 function SuspectRow({
   suspect,
   onsetMs,
   onSelect,
+  offer,
+  onOff,
 }: {
   suspect: Suspect
   onsetMs: number
   onSelect: () => void
+  offer: OffOffer | undefined
+  onOff: () => void
 }) {
   const { change } = suspect
   const activation = change.kind === 'experiment' || change.kind === 'flag'
@@ -115,18 +128,31 @@ function SuspectRow({
         <b>{formatShare(suspect.share)}</b>
       </div>
       <Bar share={suspect.share} tone={activation ? 'activation' : 'other'} />
-      <p
-        className="suspect-why"
-        title={`Evidence of the timing alone: ${signed(suspect.timing_bits)} bits`}
-      >
+      <p className="suspect-why">
+        {suspect.verdict === 'acquitted' && <span className="tag">acquitted</span>}
         {[
           lagText(Date.parse(change.time), onsetMs),
-          `timing ${signed(suspect.timing_bits)} bits`,
           change.actor ?? '',
+          suspect.verdict === undefined ? '' : VERDICTS[suspect.verdict],
         ]
           .filter(Boolean)
           .join(' · ')}
       </p>
+      <Ledger suspect={suspect} />
+      {offer && (
+        <p className="suspect-off">
+          <code>
+            {offer.method} {offer.url}
+          </code>
+          {offer.allowed ? (
+            <button type="button" className="text-button" onClick={onOff}>
+              Turn off
+            </button>
+          ) : (
+            <span className="muted">{offer.refusal}</span>
+          )}
+        </p>
+      )}
     </li>
   )
 }
@@ -138,9 +164,6 @@ function Bar({ share, tone }: { share: number; tone: 'activation' | 'other' | 'u
     </div>
   )
 }
-
-const signed = (bits: number) =>
-  `${bits < 0 ? '−' : '+'}${formatNumber(Math.abs(Math.round(bits * 10) / 10))}`
 
 /** Of the change against the onset: `same minute`, `4 min before`, `2 min after`. */
 function lagText(changeMs: number, onsetMs: number): string {

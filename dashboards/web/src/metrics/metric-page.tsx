@@ -109,6 +109,8 @@ function KnownMetric({ metric }: { metric: Metric }) {
     }
     focusMark(change.id)
   }
+  const onOff = (off: string | undefined) =>
+    void navigate({ search: (old) => ({ ...old, off }), replace: true })
   const onSuspect = (id: string) =>
     showChange(
       alert?.suspects.find((one) => one.change.id === id)?.change ??
@@ -123,7 +125,15 @@ function KnownMetric({ metric }: { metric: Metric }) {
           <strong>{metric.file ?? metric.name}:</strong> {metric.error}
         </div>
       )}
-      {alert && <AlertStrip alert={alert} zone={state.zone} onSuspect={onSuspect} />}
+      {alert && (
+        <AlertStrip
+          alert={alert}
+          zone={state.zone}
+          off={search.off}
+          onOff={onOff}
+          onSuspect={onSuspect}
+        />
+      )}
       <div className="card metric-card">
         <MetricChart
           metric={metric}
@@ -146,7 +156,7 @@ function KnownMetric({ metric }: { metric: Metric }) {
           }
         />
         {alert ? (
-          <Suspects alert={alert} zone={state.zone} onSuspect={onSuspect} />
+          <Suspects alert={alert} zone={state.zone} onSuspect={onSuspect} onOff={onOff} />
         ) : (
           <NowPanel metric={metric} zone={state.zone} />
         )}

@@ -1,0 +1,81 @@
+/** Breaks the checkout of the small site: history, a yellow line with decoys, fewer bookings, and the alert that opens. */
+
+import { until, type Server } from './server'
+import { eventsOf, historyCsv, randomFrom } from './site'
+
+const MINUTE = 60_000
+const HISTORY_DAYS = 42
+/** Minutes of events before the activation, and after it. */
+export const BEFORE = 30
+export const AFTER = 9
+/** Part of the bookings that still work after it. */
+export const KEPT = 0.4
+const ALERT_MS = 150_000
+
+/** What the tests read of an alert. */
+export interface Alert {
+  id: string
+  state: string
+  sentence: string
+  suspects: { change: { id: string } }[]
+  off_actions: { outcome: string | null }[]
+}
+
+/** An open incident and the change behind it. */
+export interface Breakage {
+  alert: Alert
+  changeId: string
+  random: () => number
+}
+
+/** Loads history and events, declares experiment 13 with `off`, and waits for the alert. */
+export async function breakCheckout(server: Server, off: unknown): Promise<Breakage> {
+  const onset = Math.floor(Date.now() / MINUTE) - AFTER
+  const random = randomFrom(20_261_120)
+  await server.api('/metrics/bookings/points', {
+    body: historyCsv(onset - BEFORE, HISTORY_DAYS, random),
+    contentType: 'text/csv',
+  })
+  const activation = await server.api<{ id: string }>('/changes', {
+    body: {
+      kind: 'experiment',
+      experiment: '13',
+      variant: 'B',
+      share: 0.8,
+      title: 'experiment 13 → 80 %',
+      time: new Date(onset * MINUTE).toISOString(),
+      environment: 'production',
+      service: 'web',
+      actor: 'm.visser',
+      off,
+    },
+  })
+  await postChange(server, 'config', 'cache.ttl 30 → 60', onset - 18)
+  await postChange(server, 'deploy', 'web 2026.47.2', onset - 25)
+  for (let minute = onset - BEFORE; minute < onset + AFTER; minute += 1) {
+    await postMinute(server, minute, minute < onset ? 1 : KEPT, random)
+  }
+  let alert: Alert | undefined
+  await until(
+    async () => {
+      const { alerts } = await server.api<{ alerts: Alert[] }>('/alerts?state=open')
+      alert = alerts[0]
+      return alerts.length > 0
+    },
+    'the alert to open',
+    ALERT_MS,
+  )
+  return { alert: alert!, changeId: activation.id, random }
+}
+
+/** The events of one minute. */
+export const postMinute = (server: Server, minute: number, kept: number, random: () => number) =>
+  server.api('/events/shop', {
+    body: eventsOf(minute, kept, random),
+    contentType: 'application/x-ndjson',
+  })
+
+async function postChange(server: Server, kind: string, title: string, minute: number) {
+  const time = new Date(minute * MINUTE).toISOString()
+  await server.api('/changes', { body: { kind, title, time, environment: 'production' } })
+}
