@@ -66,10 +66,8 @@ impl Session {
             .with_runtime_env(runtime)
             .with_default_features()
             .build();
-        for function in crate::functions::all() {
-            datafusion::execution::FunctionRegistry::register_udf(&mut base, function)
-                .map_err(|source| Error::Engine { operation: "starting", source: Box::new(source) })?;
-        }
+        crate::functions::register(&mut base)
+            .map_err(|source| Error::Engine { operation: "starting", source: Box::new(source) })?;
         Ok(Self { base, memory_bytes_max: config.memory_bytes_max })
     }
 

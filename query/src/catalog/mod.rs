@@ -31,7 +31,7 @@ use crate::{
 pub(crate) const SYSTEM: &str = "system";
 const INFORMATION: &str = "information_schema";
 /// Tables of every dataset.
-const DATASET_TABLES: [&str; 5] = ["events", "messages", "probes", "exposures", "message_templates"];
+pub(crate) const DATASET_TABLES: [&str; 5] = ["events", "messages", "probes", "exposures", "message_templates"];
 
 /// Where snapshots come from.
 pub(crate) trait Source: Send + Sync {
@@ -243,6 +243,15 @@ impl Table {
             Self::System(view) => view.contains(name),
             Self::Fixed(fixed) => fixed.contains(name),
             Self::Question(call) => call.signature.columns.iter().any(|(known, _)| *known == name),
+        }
+    }
+
+    /// True for a name that is no column, and may have values all the same: below a prefix whose keys are ids.
+    pub(crate) fn may_hold(&self, name: &str) -> bool {
+        match self {
+            Self::Events(dataset) => dataset.columns().may_hold(name),
+            Self::Elements(elements) => elements.may_hold(name),
+            Self::Exposures(_) | Self::System(_) | Self::Fixed(_) | Self::Question(_) => false,
         }
     }
 

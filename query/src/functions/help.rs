@@ -54,6 +54,96 @@ const OWN: &[(&str, &str, &str, &str)] = &[
         "SELECT weighted_avg(duration_ms) FROM events",
     ),
     (
+        "aggregate",
+        "weighted_var(value)",
+        "Sample variance, each event sample_rate times.",
+        "SELECT weighted_var(duration_ms) FROM events",
+    ),
+    (
+        "aggregate",
+        "weighted_stddev(value)",
+        "Sample standard deviation, each event sample_rate times.",
+        "SELECT weighted_stddev(duration_ms) FROM events",
+    ),
+    (
+        "aggregate",
+        "weighted_median(value)",
+        "Median, each event sample_rate times; approximate (t-digest).",
+        "SELECT weighted_median(duration_ms) FROM events",
+    ),
+    (
+        "aggregate",
+        "weighted_percentile(value, share)",
+        "Percentile, each event sample_rate times; approximate (t-digest).",
+        "SELECT weighted_percentile(duration_ms, 0.95) FROM events",
+    ),
+    (
+        "aggregate",
+        "welch_t_test(value, treatment)",
+        "Difference of the means of two groups that need not vary alike: estimate, ci_low, ci_high (95 %), t, degrees_of_freedom, p_value (two-sided). \
+         Each row is one independent unit; treatment is a condition.",
+        "SELECT welch_t_test(duration_ms, experiments['13'] = 'B')['p_value'] FROM events",
+    ),
+    (
+        "aggregate",
+        "mann_whitney_u(value, treatment)",
+        "Are values of the treatment larger, whatever their distribution? u, p_value (two-sided; exact below 50 values without ties), superiority (chance \
+         that a treatment's value is larger), shift (Hodges and Lehmann's) with ci_low, ci_high (95 %). Keeps all values.",
+        "SELECT mann_whitney_u(duration_ms, experiments['13'] = 'B')['shift'] FROM events",
+    ),
+    (
+        "aggregate",
+        "cuped(value, before, treatment)",
+        "Difference of the means of two groups of units after what they did before the experiment is taken out: estimate, ci_low, ci_high (95 %), \
+         standard_error, p_value, theta, variance_reduction, units. before is NULL for units without a past.",
+        "SELECT cuped(after, before, variant = 'B') FROM (SELECT experiments['13'] AS variant, sum(duration_ms) AS after, count(*) AS before \
+         FROM events GROUP BY 1, event_id)",
+    ),
+    (
+        "aggregate",
+        "ratio_delta(numerator, denominator)",
+        "Σ numerator / Σ denominator over units, whose rows are not independent, by the delta method: ratio, ci_low, ci_high (95 %), standard_error, \
+         units. One row per unit: sum by unit first.",
+        "SELECT ratio_delta(ms, executions) FROM (SELECT sum(sql_ms) AS ms, sum(count) AS executions FROM probes GROUP BY event.event_id)",
+    ),
+    (
+        "scalar",
+        "risk_ratio(bad_inside, good_inside, bad_outside, good_outside)",
+        "Bad rate inside over the bad rate outside of four counts: estimate, ci_low, ci_high (95 %).",
+        "SELECT risk_ratio(360, 640, 40, 98960)['estimate']",
+    ),
+    (
+        "scalar",
+        "g_test(bad_inside, good_inside, bad_outside, good_outside)",
+        "Likelihood-ratio test of four counts: g, p_value, bits of evidence. Below an expected count of 5, Fisher's exact test of more bad ones inside.",
+        "SELECT rollout, g_test(bad, n - bad, sum(bad) OVER () - bad, sum(n) OVER () - n - (sum(bad) OVER () - bad))['bits'] AS bits \
+         FROM (SELECT rollout, count(*) FILTER (WHERE status >= 500) AS bad, count(*) AS n FROM events GROUP BY rollout)",
+    ),
+    (
+        "scalar",
+        "always_valid_p(estimate, standard_error, units, [planned_units], [alpha])",
+        "p-value of a difference that holds at every look, however often one looks (normal-mixture sequence); units of both groups together.",
+        "SELECT always_valid_p(0.012, 0.003196, 20000)",
+    ),
+    (
+        "scalar",
+        "always_valid_e(estimate, standard_error, units, [planned_units], [alpha])",
+        "The e-value behind always_valid_p: evidence against no difference; e-values of disjoint data may be multiplied.",
+        "SELECT always_valid_e(0.012, 0.003196, 20000)",
+    ),
+    (
+        "window",
+        "benjamini_hochberg(p_value) OVER (...)",
+        "The smallest false discovery rate at which each of many tests is reported (q-value): report those up to the rate you allow.",
+        "SELECT name, benjamini_hochberg(p) OVER () AS q FROM (VALUES ('a', 0.004), ('b', 0.03), ('c', 0.6)) AS tests(name, p)",
+    ),
+    (
+        "window",
+        "e_bh(e_value) OVER (...)",
+        "The same for e-values: it holds however the tests depend on each other, and at every look.",
+        "SELECT name, e_bh(e) OVER () AS q FROM (VALUES ('a', 900.0), ('b', 130.0), ('c', 0.3)) AS tests(name, e)",
+    ),
+    (
         "scalar",
         "time_bucket(width, time)",
         "The start of the bucket an instant falls into.",
@@ -153,5 +243,40 @@ fn engine_function(name: &str, kind: &'static str, documentation: Option<&Docume
         signature: if signature.is_empty() { format!("{name}(...)") } else { signature },
         summary: text(|known| known.description.lines().next().unwrap_or_default()),
         example: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Names of the functions and views SQL knows because of us.
+    fn registered() -> BTreeSet<String> {
+        let questions = questions::ALL.iter().map(|question| question.name.to_owned());
+        let views =
+            crate::catalog::DATASET_TABLES.iter().filter(|table| **table != "events").map(|view| (*view).to_owned());
+        let weighted = crate::names::weighted::KNOWN.iter().map(|(name, ..)| (*name).to_owned());
+        let scalars = super::super::scalars().into_iter().map(|function| function.name().to_owned());
+        let aggregates = super::super::aggregates::all().into_iter().map(|function| function.name().to_owned());
+        let windows = super::super::windows::all().into_iter().map(|function| function.name().to_owned());
+        questions.chain(views).chain(weighted).chain(scalars).chain(aggregates).chain(windows).collect()
+    }
+
+    #[test]
+    fn help_registry_and_docs_know_the_same_functions() {
+        let state = datafusion::execution::SessionStateBuilder::new().build();
+        let listed = help(&state);
+        let names: BTreeSet<String> = listed.iter().map(|one| one.name.clone()).collect();
+        assert_eq!(names, registered());
+        assert_eq!(names.len(), listed.len(), "one entry each");
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sql.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for one in &listed {
+            assert!(!one.summary.is_empty() && one.example.contains(&one.name), "{one:?}");
+            let told = [format!("`{}(", one.name), format!("`{}`", one.name), format!(".{}`", one.name)];
+            assert!(told.iter().any(|told| page.contains(told)), "docs/sql.md does not tell of {}", one.name);
+        }
     }
 }

@@ -15,34 +15,42 @@ use arrow::{
 };
 use datafusion::{
     common::{Result, ScalarValue, exec_err, plan_err},
-    logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility},
+    logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit},
 };
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Names, answers and other names.
+const KINDS: [(&str, Answer, &[&str]); 8] = [
+    ("json_get", Answer::Json, &["json_get_json"]),
+    ("json_get_text", Answer::Text, &["json_get_str", "json_as_text"]),
+    ("json_get_int", Answer::Int, &[]),
+    ("json_get_float", Answer::Float, &[]),
+    ("json_get_bool", Answer::Bool, &[]),
+    ("json_length", Answer::Length, &[]),
+    ("json_contains", Answer::Contains, &[]),
+    ("json_keys", Answer::Keys, &["json_object_keys"]),
+];
+
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    let kinds = [
-        ("json_get", Answer::Json, &["json_get_json"] as &[&str]),
-        ("json_get_text", Answer::Text, &["json_get_str", "json_as_text"]),
-        ("json_get_int", Answer::Int, &[]),
-        ("json_get_float", Answer::Float, &[]),
-        ("json_get_bool", Answer::Bool, &[]),
-        ("json_length", Answer::Length, &[]),
-        ("json_contains", Answer::Contains, &[]),
-        ("json_keys", Answer::Keys, &["json_object_keys"]),
-    ];
-    kinds
-        .into_iter()
-        .map(|(name, answer, aliases)| {
-            let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
-            let signature = Signature::user_defined(Volatility::Immutable);
-            Arc::new(ScalarUDF::from(JsonFunction { name, answer, aliases, signature }))
-        })
-        .collect()
+    KINDS.iter().map(|(name, answer, aliases)| Arc::new(made(name, *answer, aliases))).collect()
 }
 
+fn made(name: &'static str, answer: Answer, aliases: &[&str]) -> ScalarUDF {
+    let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+    let signature = Signature::user_defined(Volatility::Immutable);
+    ScalarUDF::from(JsonFunction { name, answer, aliases, signature })
+}
+
+/// A call that gives a text or a number.
+pub(super) fn member_call(answer: Answer, object: Expr, key: &str) -> Expr {
+    let found = KINDS.iter().find(|(_, known, _)| *known == answer).unwrap_or(&KINDS[0]);
+    made(found.0, found.1, found.2).call(vec![object, lit(key)])
+}
+
+/// What a function gives of the value it finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Answer {
+pub(super) enum Answer {
     Json,
     Text,
     Int,

@@ -195,7 +195,7 @@ fn with_rest(expr: &Expr, found: Expr, parts: usize, rest: usize) -> Expr {
         Expr::CompoundFieldAccess { root, access_chain } => {
             let root_parts = path_of(root).map_or(1, |(path, _)| path.parts.len());
             let taken = parts.saturating_sub(root_parts).min(access_chain.len());
-            let left = access_chain[taken..].to_vec();
+            let left: Vec<AccessExpr> = access_chain[taken..].iter().map(member).collect();
             debug_assert!(left.len() >= rest, "steps that are no names are never part of a column's name");
             if left.is_empty() {
                 found
@@ -204,11 +204,23 @@ fn with_rest(expr: &Expr, found: Expr, parts: usize, rest: usize) -> Expr {
             }
         }
         Expr::CompoundIdentifier(names) if parts < names.len() => {
-            let left = names[parts..].iter().map(|name| AccessExpr::Dot(Expr::Identifier(name.clone()))).collect();
+            let left = names[parts..].iter().map(|name| field(&name.value)).collect();
             Expr::CompoundFieldAccess { root: Box::new(found), access_chain: left }
         }
         _ => found,
     }
+}
+
+/// A step behind a column; one by a name is no path of its own.
+fn member(step: &AccessExpr) -> AccessExpr {
+    match step {
+        AccessExpr::Dot(Expr::Identifier(name)) => field(&name.value),
+        other => other.clone(),
+    }
+}
+
+fn field(name: &str) -> AccessExpr {
+    AccessExpr::Subscript(Subscript::Index { index: Expr::value(Value::SingleQuotedString(name.to_owned())) })
 }
 
 /// `x NOT IN (SELECT y …)` compares with every row of the subquery: two minutes for a million repeated values, milliseconds for

@@ -12,7 +12,7 @@ mod resolve;
 mod scope;
 mod select;
 mod star;
-mod weighted;
+pub(crate) mod weighted;
 
 pub(crate) use near::nearest;
 pub(crate) use resolve::{Unknown, resolve};

@@ -80,6 +80,14 @@ impl Table {
         self.g() / (2.0 * std::f64::consts::LN_2)
     }
 
+    /// Bits that [`Table::evidence`] of this table, or of one with fewer rows of the same shares inside and outside, never passes.
+    ///
+    /// G is a minimum over the common rate of sums that grow with the rows. Fisher's p is no smaller than the probability of the table
+    /// itself, which by Stirling's formula is `2^-bits` of G over at most about `√(2π·a)`.
+    pub(crate) fn evidence_most(&self) -> f64 {
+        self.evidence_by_g() + 0.5 * (std::f64::consts::TAU * (self.a + 1.0)).log2() + 1.0
+    }
+
     /// Logarithm of P(at least `a` bad ones inside | the margins), hypergeometric; counts rounded to whole ones.
     fn ln_fisher(&self) -> f64 {
         let [a, b, c, d] = [self.a, self.b, self.c, self.d].map(f64::round);
@@ -110,7 +118,7 @@ pub(crate) fn log2_choose(n: f64, k: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statistics::check_near;
+    use crate::statistics::{check_near, draws::Draws};
 
     #[test]
     fn the_worked_example_of_a_cut() {
@@ -144,6 +152,26 @@ mod tests {
             let (table, p) =
                 (Table { a: a as f64, b: b as f64, c: c as f64, d: d as f64 }, ways as f64 / choose(n, inside) as f64);
             check_near(table.evidence().1, p, 1e-9);
+        }
+    }
+
+    /// Tables of all shapes and what is left of them when their sides are worth fewer rows.
+    #[test]
+    fn no_thinned_table_has_more_evidence_than_the_bound() {
+        let mut draws = Draws(21);
+        for _ in 0..20_000 {
+            let mut count = |most: f64| (draws.unit().powi(4) * most).floor();
+            let table = Table { a: count(3_000.0), b: count(1e6), c: count(3_000.0), d: count(1e7) };
+            if !table.is_worse_inside() {
+                continue;
+            }
+            for _ in 0..4 {
+                let (inside, outside) = (1.0 + 20.0 * draws.unit().powi(3), 1.0 + 20.0 * draws.unit().powi(3));
+                let thinned =
+                    Table { a: table.a / inside, b: table.b / inside, c: table.c / outside, d: table.d / outside };
+                let (found, most) = (thinned.evidence().0, table.evidence_most());
+                assert!(found <= most + 1e-9, "{table:?} {thinned:?}: {found} > {most}");
+            }
         }
     }
 

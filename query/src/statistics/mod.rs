@@ -6,10 +6,14 @@
 pub(crate) mod absence;
 pub(crate) mod allocation;
 pub(crate) mod contingency;
+pub(crate) mod cuped;
+pub(crate) mod moments;
 pub(crate) mod multiple;
+pub(crate) mod ranks;
 pub(crate) mod ratio;
 pub(crate) mod sequence;
 pub(crate) mod split;
+pub(crate) mod welch;
 
 use statrs::function::erf::{erfc, erfc_inv};
 
@@ -56,6 +60,65 @@ pub(crate) mod draws {
     #[expect(clippy::disallowed_methods, reason = "a test takes its length from the environment")]
     pub(crate) fn runs(usual: u64) -> u64 {
         std::env::var("YELLOWLINE_SIMULATIONS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(usual)
+    }
+}
+
+/// Exact arithmetic for the tests: fractions of 128-bit integers, kept in lowest terms.
+#[cfg(test)]
+pub(crate) mod fraction {
+    use std::ops::{Add, Div, Mul, Sub};
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) struct Fraction(i128, i128);
+
+    impl Fraction {
+        pub(crate) fn of(number: i128) -> Self {
+            Self(number, 1)
+        }
+
+        fn reduced(above: i128, below: i128) -> Self {
+            let divisor = common(above.abs(), below.abs()).max(1) * below.signum();
+            Self(above / divisor, below / divisor)
+        }
+
+        #[expect(clippy::cast_precision_loss, reason = "the nearest double is what is compared")]
+        pub(crate) fn value(self) -> f64 {
+            self.0 as f64 / self.1 as f64
+        }
+    }
+
+    /// The greatest common divisor.
+    fn common(a: i128, b: i128) -> i128 {
+        if b == 0 { a } else { common(b, a % b) }
+    }
+
+    impl Add for Fraction {
+        type Output = Self;
+        fn add(self, other: Self) -> Self {
+            let shared = common(self.1, other.1);
+            Self::reduced(self.0 * (other.1 / shared) + other.0 * (self.1 / shared), self.1 / shared * other.1)
+        }
+    }
+
+    impl Sub for Fraction {
+        type Output = Self;
+        fn sub(self, other: Self) -> Self {
+            self + Self(-other.0, other.1)
+        }
+    }
+
+    impl Mul for Fraction {
+        type Output = Self;
+        fn mul(self, other: Self) -> Self {
+            Self::reduced(self.0 * other.0, self.1 * other.1)
+        }
+    }
+
+    impl Div for Fraction {
+        type Output = Self;
+        fn div(self, other: Self) -> Self {
+            Self::reduced(self.0 * other.1, self.1 * other.0)
+        }
     }
 }
 

@@ -2,6 +2,30 @@
 //!
 //! Units (users) are independent, their executions are not: the variance is that of the units, by the delta method.
 
+use super::moments::Moments;
+
+/// A ratio of means over units and the variance of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ratio {
+    pub(crate) ratio: f64,
+    /// By the delta method; `None` below two units.
+    pub(crate) variance: Option<f64>,
+}
+
+impl Ratio {
+    /// Of the numerators x and the denominators y of units; `None` if the denominators do not add up to more than nothing.
+    pub(crate) fn of(units: &Moments) -> Option<Self> {
+        if units.n <= 0.0 || units.y <= 0.0 {
+            return None;
+        }
+        let ratio = units.x / units.y;
+        // Σ(M − R·D)²; the residuals have mean 0.
+        let squares = (units.xx - 2.0 * ratio * units.xy + ratio * ratio * units.yy).max(0.0);
+        let variance = (units.n > 1.0).then(|| squares / (units.n - 1.0) / (units.n * units.y * units.y));
+        Some(Self { ratio, variance })
+    }
+}
+
 /// Sums over units of a numerator M and a denominator D; they merge by addition.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Sums {
@@ -38,6 +62,8 @@ mod tests {
     use crate::statistics::{
         check_near,
         draws::{Draws, runs},
+        fraction::Fraction,
+        moments::moments,
     };
 
     fn sums(units: &[(f64, f64)]) -> Sums {
@@ -64,6 +90,31 @@ mod tests {
         let error = (a.variance().unwrap() + b.variance().unwrap()).sqrt();
         check_near(error, 0.544, 5e-4);
         check_near(2.4 / error, 4.41, 5e-3);
+    }
+
+    /// Both ways to keep the units give the same; numerators and denominators of a million lose no digits in one of them.
+    #[test]
+    fn moments_and_fractions_agree_with_the_sums() {
+        let units = [(4, 1), (10, 2), (6, 1), (20, 4), (8, 2)];
+        let found =
+            |far: f64| Ratio::of(&moments(&units.map(|(m, d)| (far + f64::from(m), far + f64::from(d))))).unwrap();
+        check_near(found(0.0).ratio, 4.8, 1e-12);
+        check_near(found(0.0).variance.unwrap(), 0.068, 1e-12);
+        let far = 1_000_000_i128;
+        let total = |of: fn(&(i32, i32)) -> i32| {
+            units.iter().fold(Fraction::of(0), |sum, unit| sum + Fraction::of(far + i128::from(of(unit))))
+        };
+        let (m, d, n) = (total(|unit| unit.0), total(|unit| unit.1), Fraction::of(5));
+        let ratio = m / d;
+        let squares = units.iter().fold(Fraction::of(0), |sum, (m, d)| {
+            let off = Fraction::of(far + i128::from(*m)) - ratio * Fraction::of(far + i128::from(*d));
+            sum + off * off
+        });
+        let variance = squares / Fraction::of(4) / n / (d / n) / (d / n);
+        check_near(found(1e6).ratio, ratio.value(), 1e-15);
+        check_near(found(1e6).variance.unwrap() / variance.value(), 1.0, 1e-9);
+        assert_eq!(Ratio::of(&moments(&[(1.0, 0.0)])), None);
+        assert_eq!(Ratio::of(&moments(&[(1.0, 2.0)])).unwrap().variance, None);
     }
 
     #[test]
