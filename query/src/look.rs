@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow::{
+    array::AsArray,
+    datatypes::{Int64Type, TimestampMicrosecondType},
+};
 use datafusion::{
     common::Column as ColumnName,
     execution::TaskContext,
@@ -19,7 +23,7 @@ use crate::{
     error::Error,
     names::{Needs, nearest},
     session::Statements,
-    table::{DAY, EventTable},
+    table::EventTable,
 };
 
 impl Engine {
@@ -77,29 +81,41 @@ impl Engine {
     }
 }
 
-/// Scans for the id: bloom filters and statistics of `event_id` leave few row groups to read.
+/// Looks in memory first, then scans the files for the id alone: bloom filters and statistics of `event_id` leave few row groups to
+/// read. Only then is its row read, from the file that holds it, so that the columns of other events cost nothing.
 async fn event(inner: &Inner, snapshot: Snapshot, id: String) -> Result<String, Error> {
-    let statements = inner.session.at(inner.clock.now());
-    let snapshot = Arc::new(snapshot);
-    let batches = rows_with(&statements, &snapshot, &id)
-        .await
-        .map_err(|error| statements.error("looking for an event", error))?;
-    let found = batches.iter().find(|batch| batch.num_rows() > 0);
     let dataset = snapshot.dataset.to_string();
-    match found {
-        Some(batch) => {
-            inner.store.event_text(&snapshot.schema, batch, 0).map_err(|source| Error::Rebuild { dataset, id, source })
+    let rebuild = |source| Error::Rebuild { dataset: dataset.clone(), id: id.clone(), source };
+    for hot in &snapshot.hot {
+        let ids = hot.batch.column_by_name("event_id").and_then(|column| column.as_string_opt::<i32>());
+        if let Some(row) = ids.and_then(|ids| ids.iter().position(|found| found == Some(id.as_str()))) {
+            return inner.store.event_text(&snapshot.schema, &hot.batch, row).map_err(rebuild);
         }
-        None => Err(Error::EventNotFound { dataset, id }),
     }
+    let statements = inner.session.at(inner.clock.now());
+    let snapshot = Arc::new(Snapshot { hot: Vec::new(), ..snapshot });
+    let places =
+        places(&statements, &snapshot, &id).await.map_err(|error| statements.error("looking for an event", error))?;
+    for (seq, time) in places {
+        for file in snapshot.files.iter().filter(|file| (file.time_min..=file.time_max).contains(&time)) {
+            if let Some(text) = inner.store.event_text_in(&snapshot, file, seq, &id).map_err(rebuild)? {
+                return Ok(text);
+            }
+        }
+    }
+    Err(Error::EventNotFound { dataset, id })
 }
 
-async fn rows_with(
+/// `seq` and `time` of the event with this id in the files; as events of different times may share an id, the first found.
+async fn places(
     statements: &Statements,
     snapshot: &Arc<Snapshot>,
     id: &str,
-) -> datafusion::common::Result<Vec<arrow::array::RecordBatch>> {
-    let table = EventTable::as_stored(Arc::clone(snapshot));
+) -> datafusion::common::Result<Vec<(i64, Timestamp)>> {
+    let columns = ["seq", "time", "event_id"]
+        .iter()
+        .filter_map(|name| Some(Physical { name: (*name).to_owned(), data_type: system_type(name)? }));
+    let table = EventTable::new(Arc::clone(snapshot), columns.collect());
     let wanted = Expr::Column(ColumnName::new_unqualified("event_id")).eq(lit(id));
     let plan = datafusion::logical_expr::LogicalPlanBuilder::scan(
         "events",
@@ -110,7 +126,14 @@ async fn rows_with(
     .limit(0, Some(1))?
     .build()?;
     let physical = statements.state().create_physical_plan(&plan).await?;
-    collect(physical, Arc::new(TaskContext::from(statements.state()))).await
+    let batches = collect(physical, Arc::new(TaskContext::from(statements.state()))).await?;
+    let mut places = Vec::new();
+    for batch in &batches {
+        let (seqs, times) =
+            (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<TimestampMicrosecondType>());
+        places.extend((0..batch.num_rows()).map(|row| (seqs.value(row), Timestamp(times.value(row)))));
+    }
+    Ok(places)
 }
 
 /// Keys and how often each type occurred.
@@ -152,19 +175,4 @@ fn planned_columns(table: &Table) -> Vec<Value> {
             })
         })
         .collect()
-}
-
-impl EventTable {
-    /// Every physical column with the types the store gives events back from, `rest` left as it is.
-    fn as_stored(snapshot: Arc<Snapshot>) -> Self {
-        let system = store::schema::SYSTEM_COLUMNS.iter().filter(|name| **name != DAY);
-        let system = system.filter_map(|name| {
-            Some(Physical { name: (*name).to_owned(), data_type: store::schema::system_type(name)? })
-        });
-        let variants = snapshot.schema.columns.iter().flat_map(|column| &column.variants);
-        let keys =
-            variants.map(|variant| Physical { name: variant.physical.clone(), data_type: variant.kind.data_type() });
-        let columns = system.chain(keys).collect();
-        Self::new(snapshot, columns).without_rest()
-    }
 }

@@ -1,4 +1,4 @@
-//! All events of a small dataset, as they were sent.
+//! Events as they were sent: all of a small dataset, or one.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use arrow::{
 use serde_json::Value;
 
 use crate::{
-    Error, Schema, Snapshot, Timestamp,
+    DataFile, Error, Schema, Snapshot, Timestamp,
     disk::{Disk, SeamReader},
     parquet,
     reassemble::Reassembler,
@@ -47,6 +47,27 @@ pub(crate) fn events(disk: &dyn Disk, snapshot: &Snapshot) -> Result<Vec<Value>,
     }
     events.sort_by_cached_key(|event| (began.get(&event.incarnation).copied(), event.incarnation.clone(), event.seq));
     Ok(events.into_iter().map(|event| event.value).collect())
+}
+
+/// The event with this place and id in a file of the snapshot.
+///
+/// # Errors
+/// When the file cannot be read or the row cannot be put together.
+pub(crate) fn event(
+    disk: &dyn Disk,
+    snapshot: &Snapshot,
+    file: &DataFile,
+    (seq, id): (i64, &str),
+) -> Result<Option<String>, Error> {
+    let path = snapshot.root.join(&file.path);
+    let open = disk.open(&path).map_err(|source| Error::read(&path, source))?;
+    for batch in parquet::read_seq(SeamReader(open), seq).map_err(|source| Error::read(&path, source))? {
+        let ids = batch.column_by_name("event_id").and_then(|column| column.as_string_opt::<i32>());
+        if let Some(row) = ids.and_then(|ids| ids.iter().position(|found| found == Some(id))) {
+            return Reassembler::new(&snapshot.schema, &batch).event_text(row).map(Some).map_err(Error::reassemble);
+        }
+    }
+    Ok(None)
 }
 
 fn collect(schema: &Schema, batch: &RecordBatch, into: &mut Vec<Event>) -> Result<(), Error> {

@@ -227,7 +227,11 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// An object in the making; keys keep the order in which they came.
 #[derive(Debug, Default)]
-struct Object(Vec<(String, Tree)>);
+struct Object {
+    members: Vec<(String, Tree)>,
+    /// Where each key is.
+    places: HashMap<String, usize>,
+}
 
 #[derive(Debug)]
 enum Tree {
@@ -238,12 +242,12 @@ enum Tree {
 
 impl Object {
     fn slot(&mut self, key: &str, empty: impl FnOnce() -> Tree) -> &mut Tree {
-        let found = self.0.iter().position(|(known, _)| known == key);
-        let at = found.unwrap_or_else(|| {
-            self.0.push((key.to_owned(), empty()));
-            self.0.len() - 1
-        });
-        &mut self.0[at].1
+        let next = self.members.len();
+        let at = *self.places.entry_ref(key).or_insert(next);
+        if at == next {
+            self.members.push((key.to_owned(), empty()));
+        }
+        &mut self.members[at].1
     }
 
     fn insert<S: AsRef<str>>(&mut self, path: &[S], json: String) {
@@ -272,7 +276,7 @@ impl Object {
 
     fn write(&self, out: &mut String) {
         out.push('{');
-        for (at, (key, value)) in self.0.iter().enumerate() {
+        for (at, (key, value)) in self.members.iter().enumerate() {
             if at > 0 {
                 out.push(',');
             }

@@ -48,11 +48,6 @@ impl EventTable {
         let rest = Arc::new(rest::Fallback::new(&snapshot.schema, &schema));
         Self { snapshot, schema, rest }
     }
-
-    /// The same without looking for columns in `rest`.
-    pub(crate) fn without_rest(self) -> Self {
-        Self { rest: Arc::default(), ..self }
-    }
 }
 
 #[async_trait]

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use super::{gather::Gather, order::Place, rest};
 use crate::{
-    catalog::{Catalog, VariantId, trie::Role},
+    catalog::{Catalog, VariantId, trie::EXPERIMENTS},
     memtable::system_field,
     schema::Kind,
 };
@@ -61,7 +61,7 @@ impl Columns {
                 present.push((count, KeyColumn { variant, kind, physical: physical.name.to_string(), name }));
             }
         }
-        let is_experiment = |column: &KeyColumn| Role::of(&column.name) == Role::Experiment;
+        let is_experiment = |column: &KeyColumn| column.name.starts_with(EXPERIMENTS);
         let (mut typed, mut in_rest): (Vec<_>, Vec<_>) =
             present.into_iter().partition(|(_, column)| is_experiment(column) || !unused(column.variant));
         if typed.len() > typed_max {

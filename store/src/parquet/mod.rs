@@ -35,7 +35,7 @@ use self::{
 };
 pub(crate) use self::{
     merge::{Input, RowKeys},
-    read::read,
+    read::{read, read_seq},
     rewrite::{Rewrite, RewriteError},
 };
 use crate::{

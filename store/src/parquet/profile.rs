@@ -23,7 +23,7 @@ use super::{
     columns::{Columns, KeyColumn, Source},
     order::Place,
 };
-use crate::{catalog::trie::Role, schema::Kind};
+use crate::{catalog::trie::EXPERIMENTS, schema::Kind};
 
 /// Values looked at per column.
 const SAMPLE: usize = 4_096;
@@ -56,7 +56,7 @@ pub(super) fn properties(
     let mut builder = system_properties(options);
     for column in &columns.typed {
         let path = path(column);
-        if column.kind.element().is_some() || Role::of(&column.name) == Role::Experiment {
+        if column.kind.element().is_some() || column.name.starts_with(EXPERIMENTS) {
             // Items of lists and names of variants occur in every row group: their range never skips one.
             builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
         }

@@ -1,11 +1,19 @@
 //! Rows of a Parquet file, in file order.
 
 use ::parquet::{
-    arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter},
+    },
     errors::ParquetError,
-    file::reader::ChunkReader,
+    file::{metadata::PageIndexPolicy, reader::ChunkReader},
 };
-use arrow::{error::ArrowError, record_batch::RecordBatch};
+use arrow::{
+    array::{AsArray, BooleanArray},
+    datatypes::Int64Type,
+    error::ArrowError,
+    record_batch::RecordBatch,
+};
 
 /// Why a Parquet file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,4 +41,19 @@ pub(crate) fn read<R: ChunkReader + 'static>(
     }
     let reader = builder.build().map_err(ReadError::Open)?;
     Ok(reader.map(|batch| batch.map_err(ReadError::Decode)))
+}
+
+/// The rows with this `seq`, all columns: one for each incarnation that gave it out. Other rows are skipped, not decoded.
+pub(crate) fn read_seq<R: ChunkReader + 'static>(file: R, seq: i64) -> Result<Vec<RecordBatch>, ReadError> {
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(ReadError::Open)?;
+    let seqs = builder.schema().fields().iter().position(|field| field.name() == "seq");
+    let mask = ProjectionMask::roots(builder.parquet_schema(), seqs);
+    let is_wanted = ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
+        let seqs = batch.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let flags = seqs.map(|seqs| seqs.values().iter().map(|found| Some(*found == seq)).collect::<BooleanArray>());
+        flags.ok_or_else(|| ArrowError::SchemaError("a file without seq".to_owned()))
+    });
+    let reader = builder.with_row_filter(RowFilter::new(vec![Box::new(is_wanted)])).build().map_err(ReadError::Open)?;
+    reader.map(|batch| batch.map_err(ReadError::Decode)).collect()
 }
