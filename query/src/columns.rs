@@ -5,7 +5,8 @@
 //!   DOUBLE), texts the text form of every sibling, booleans the boolean sibling, lists the lists widened to one element type;
 //! - `x#num`, `x#text`: the union of the numbers, the text form of everything: they exist for every key;
 //! - `x#int`, `x#float`, `x#bool`, `x#ints` …: exactly one sibling, NULL where it never occurred;
-//! - `environment`, `rollout`: the first key set among their aliases, as text; never stored.
+//! - `environment`, `rollout`: the first key set among their aliases, as text; never stored;
+//! - a name without a column below a prefix whose keys are ids: the text, with `#num` the number, that `rest` holds under it.
 
 use std::sync::Arc;
 
@@ -15,16 +16,9 @@ use datafusion::{
     functions::core::expr_fn::coalesce,
     logical_expr::{Expr, cast},
 };
-use store::{Class, Column, Kind, Schema, Variant};
+use store::{Aliases, Class, Column, Kind, Schema, Variant};
 
-use crate::functions::list_json;
-
-/// Keys that name an event's environment, the first one set wins.
-pub(crate) const ENVIRONMENT_KEYS: &[&str] = &["environment", "deployment.environment.name", "deployment.environment"];
-/// Keys that name the rollout an event was made under, the first one set wins.
-pub(crate) const ROLLOUT_KEYS: &[&str] = &["rollout", "deployment.id", "service.version"];
-/// Keys that name the unit experiments are split by, the first one set wins.
-pub(crate) const UNIT_KEYS: &[&str] = &["user.id"];
+use crate::functions::{json_number, json_text, list_json};
 
 /// System columns `SELECT *` leaves out: they are there when named.
 const UNLISTED: &[&str] = &["received_at", "seq", "_incarnation", "_day", "_source", "rest", "time_error"];
@@ -62,11 +56,17 @@ pub(crate) enum Comparison {
 #[derive(Debug, Clone)]
 pub(crate) struct Columns {
     schema: Arc<Schema>,
+    aliases: Arc<Aliases>,
 }
 
 impl Columns {
-    pub(crate) fn new(schema: Arc<Schema>) -> Self {
-        Self { schema }
+    pub(crate) fn new(schema: Arc<Schema>, aliases: Arc<Aliases>) -> Self {
+        Self { schema, aliases }
+    }
+
+    /// Keys that stand for one thing under several names.
+    pub(crate) fn aliases(&self) -> &Aliases {
+        &self.aliases
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
@@ -76,10 +76,15 @@ impl Columns {
     /// True if SQL may use this name.
     pub(crate) fn contains(&self, name: &str) -> bool {
         system_type(name).is_some()
-            || alias_keys(name).is_some()
+            || self.aliases.keys(name).is_some()
             || self.schema.column(name).is_some()
             || self.sibling(name).is_some()
             || name == ID
+    }
+
+    /// True for a name that is no column, and may have values all the same: below a prefix whose keys are ids.
+    pub(crate) fn may_hold(&self, name: &str) -> bool {
+        !self.contains(name) && self.member(name).is_some()
     }
 
     /// What a name stands for.
@@ -87,7 +92,7 @@ impl Columns {
         if let Some(data_type) = system_type(name) {
             return Some(single(name, data_type, name == "_source" || name == "rest"));
         }
-        if let Some(keys) = alias_keys(name) {
+        if let Some(keys) = self.aliases.keys(name) {
             return Some(self.first_text_of(keys));
         }
         if name == ID {
@@ -99,13 +104,33 @@ impl Columns {
         if let Some((column, suffix)) = self.sibling(name) {
             return Some(sibling(column, suffix));
         }
-        None
+        let (key, is_number) = self.member(name)?;
+        let rest = single("rest", DataType::Utf8View, false);
+        Some(if is_number {
+            Definition { expr: json_number(rest.expr, key), data_type: DataType::Float64, ..rest }
+        } else {
+            Definition { expr: json_text(rest.expr, key), ..rest }
+        })
+    }
+
+    /// The key of a name without a column whose values `rest` may hold all the same, and whether its numbers are meant.
+    fn member<'n>(&self, name: &'n str) -> Option<(&'n str, bool)> {
+        if !self.schema.is_below_collapsed(name) {
+            return None;
+        }
+        let (key, is_number) = match name.rsplit_once('#') {
+            Some((key, "num")) => (key, true),
+            Some((key, "text")) => (key, false),
+            Some(_) => return None,
+            None => (name, false),
+        };
+        self.schema.column(key).is_none().then_some((key, is_number))
     }
 
     /// How to compare this column with a number.
     pub(crate) fn comparison(&self, name: &str) -> Comparison {
         match self.schema.column(name) {
-            Some(column) if alias_keys(name).is_none() => {
+            Some(column) if self.aliases.keys(name).is_none() => {
                 let has = |kind| variant(column, kind).is_some();
                 match column.class {
                     Class::Number if has(Kind::Int) && has(Kind::Float) => Comparison::IntsAndFloats,
@@ -113,7 +138,10 @@ impl Columns {
                     _ => Comparison::Plain,
                 }
             }
-            _ if alias_keys(name).is_some() || name == ID || name == "event_id" || name.ends_with("#text") => {
+            _ if self.aliases.keys(name).is_some() || name == ID || name == "event_id" || name.ends_with("#text") => {
+                Comparison::Text { ints: false, floats: false }
+            }
+            _ if self.member(name).is_some_and(|(_, is_number)| !is_number) => {
                 Comparison::Text { ints: false, floats: false }
             }
             _ => Comparison::Plain,
@@ -135,15 +163,22 @@ impl Columns {
     /// Every plain name, for suggestions.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let aliases = ["environment", "rollout"].into_iter();
-        let keys =
-            self.schema.columns.iter().map(|column| column.name.as_str()).filter(|name| alias_keys(name).is_none());
+        let keys = self
+            .schema
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .filter(|name| self.aliases.keys(name).is_none());
         store::schema::SYSTEM_COLUMNS.iter().copied().chain(aliases).chain(keys)
     }
 
     /// The first text of several keys, NULL if none exists.
-    pub(crate) fn first_text_of(&self, keys: &[&str]) -> Definition {
-        let texts: Vec<Definition> =
-            keys.iter().filter_map(|key| self.schema.column(key)).map(|column| sibling(column, "text")).collect();
+    pub(crate) fn first_text_of<K: AsRef<str>>(&self, keys: &[K]) -> Definition {
+        let texts: Vec<Definition> = keys
+            .iter()
+            .filter_map(|key| self.schema.column(key.as_ref()))
+            .map(|column| sibling(column, "text"))
+            .collect();
         first_of(texts, DataType::Utf8View)
     }
 
@@ -159,14 +194,6 @@ const ID: &str = "id";
 
 const KINDS: [Kind; 9] =
     [Kind::Int, Kind::Float, Kind::Text, Kind::Bool, Kind::Ints, Kind::Floats, Kind::Texts, Kind::Bools, Kind::Json];
-
-fn alias_keys(name: &str) -> Option<&'static [&'static str]> {
-    match name {
-        "environment" => Some(ENVIRONMENT_KEYS),
-        "rollout" => Some(ROLLOUT_KEYS),
-        _ => None,
-    }
-}
 
 /// The type of a system column as scanned.
 pub(crate) fn system_type(name: &str) -> Option<DataType> {

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Aliases;
+
 const MIB: u64 = 1024 * 1024;
 
 /// Section `[store]` of the configuration file. Unknown keys are refused.
@@ -76,6 +78,8 @@ pub struct Config {
     pub retention_bytes: u64,
     /// The same for single datasets, ours (`system.*`) included: `[store.retention.shop]`, `[store.retention."system.alerts"]`.
     pub retention: BTreeMap<String, Retention>,
+    /// Keys that name the same thing in different conventions: `[store.aliases]`.
+    pub aliases: Aliases,
 }
 
 /// How long and how much of a dataset is kept.
@@ -121,6 +125,7 @@ impl Default for Config {
             retention_days: 0,
             retention_bytes: 0,
             retention: BTreeMap::new(),
+            aliases: Aliases::default(),
         }
     }
 }
@@ -178,6 +183,7 @@ impl Config {
                     .push(format!("store.retention.{name}.days must be 0 or at least 400: forecasts need last year"));
             }
         }
+        problems.extend(self.aliases.problems());
         if self.folder.as_os_str().is_empty() {
             problems.push("store.folder is empty".to_owned());
         }

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use crate::{
-    DataFile, DatasetName, DatasetSummary, Error, FirstSight, HotBatch, Snapshot, Timestamp,
+    Aliases, DataFile, DatasetName, DatasetSummary, Error, FirstSight, HotBatch, Snapshot, Timestamp,
     catalog::Catalog,
     decode::Rows,
     delta::{Add, Log},
@@ -79,17 +79,17 @@ pub(crate) struct Sealed {
 
 impl Dataset {
     /// A dataset without files or events. Nothing is written before its first flush.
-    pub(crate) fn new(disk: &Arc<dyn Disk>, folder: &Path, name: DatasetName) -> Self {
+    pub(crate) fn new(disk: &Arc<dyn Disk>, folder: &Path, name: DatasetName, aliases: &Aliases) -> Self {
         let root = folder.join(DATASETS_FOLDER).join(name.as_str());
         let log = Log::new(Arc::clone(disk), folder, &root);
-        Self::from_parts(name, root, log, Catalog::new(), "")
+        Self::from_parts(name, root, log, Catalog::new(), ("", aliases))
     }
 
     /// A dataset whose log was found at start.
     ///
     /// # Errors
     /// When the columns kept in the log cannot be understood.
-    pub(crate) fn restore(name: DatasetName, log: Log, incarnation: &str) -> Result<Self, Error> {
+    pub(crate) fn restore(name: DatasetName, log: Log, incarnation: &str, aliases: &Aliases) -> Result<Self, Error> {
         let table = log.state();
         let mut live: Vec<(u64, Arc<Add>)> = table.files.values().cloned().collect();
         live.sort_by(|left, right| (left.0, &left.1.path).cmp(&(right.0, &right.1.path)));
@@ -101,11 +101,19 @@ impl Dataset {
             }
             None => Catalog::new(),
         };
-        Ok(Self::from_parts(name, log.root().to_path_buf(), log, catalog, incarnation))
+        Ok(Self::from_parts(name, log.root().to_path_buf(), log, catalog, (incarnation, aliases)))
     }
 
-    fn from_parts(name: DatasetName, root: PathBuf, log: Log, catalog: Catalog, incarnation: &str) -> Self {
-        let catalog = Arc::new(catalog);
+    fn from_parts(
+        name: DatasetName,
+        root: PathBuf,
+        log: Log,
+        catalog: Catalog,
+        (incarnation, aliases): (&str, &Aliases),
+    ) -> Self {
+        // Our own events have the keys we write.
+        let aliases = Arc::new(if name.is_system() { Aliases::default() } else { aliases.clone() });
+        let catalog = Arc::new(catalog.with_aliases(&aliases));
         let flushed_seq = log.state().txn(incarnation);
         let created_ms = log.state().metadata.as_ref().and_then(|metadata| metadata.created_time);
         let state = State {
@@ -268,6 +276,7 @@ impl Dataset {
         Some(Snapshot {
             dataset: self.name.clone(),
             schema: self.catalog.schema(),
+            aliases: Arc::clone(&self.catalog.aliases),
             hot,
             root: self.root.clone(),
             files: state.files.clone(),

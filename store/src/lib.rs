@@ -18,6 +18,7 @@
 //! All writing goes through [`disk::Disk`].
 
 mod accounts;
+mod aliases;
 mod applier;
 #[cfg(test)]
 mod as_sent;
@@ -57,6 +58,7 @@ mod writer;
 
 use std::{sync::Arc, time::Duration};
 
+pub use aliases::Aliases;
 use arrow::record_batch::RecordBatch;
 pub use config::{Config, Retention};
 pub use erase::{Deletion, RowMatcher};
@@ -194,6 +196,22 @@ impl Store {
     /// When a file cannot be read.
     pub fn read_events(&self, dataset: &DatasetName) -> Result<Vec<serde_json::Value>, Error> {
         self.snapshot(dataset).map_or(Ok(Vec::new()), |snapshot| read::events(&*self.shared.disk, &snapshot))
+    }
+
+    /// The exact JSON text of the event with this `seq` and `event_id` in a file of the snapshot; `None` if it is not in it.
+    ///
+    /// Costs what the file's columns cost, however many the dataset has.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a stored JSON text cannot be parsed.
+    pub fn event_text_in(
+        &self,
+        snapshot: &Snapshot,
+        file: &DataFile,
+        seq: i64,
+        id: &str,
+    ) -> Result<Option<String>, Error> {
+        read::event(&*self.shared.disk, snapshot, file, (seq, id))
     }
 
     /// Rebuilds the JSON of one row of a batch in physical columns (from hot data or a file).

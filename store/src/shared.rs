@@ -124,7 +124,7 @@ impl Shared {
 
     /// A dataset that is in nobody's list yet.
     pub(crate) fn new_dataset(&self, name: &DatasetName) -> Arc<Dataset> {
-        Arc::new(Dataset::new(&self.disk, &self.config.folder, name.clone()))
+        Arc::new(Dataset::new(&self.disk, &self.config.folder, name.clone(), &self.config.aliases))
     }
 
     /// Puts a new dataset in the list; gives back the one that was quicker. `None` when there are too many.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use arrow::record_batch::RecordBatch;
 
-use crate::{DatasetName, Schema, Timestamp};
+use crate::{Aliases, DatasetName, Schema, Timestamp};
 
 /// A frozen view of one dataset with each event exactly once: `hot` and `files` never overlap.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Snapshot {
     pub dataset: DatasetName,
     /// All columns known; those of `hot` and `files` are subsets.
     pub schema: Arc<Schema>,
+    /// Keys of its events that stand for one thing under several names.
+    pub aliases: Arc<Aliases>,
     /// Unflushed events, physical columns. Each batch has its own subset of the columns: an absent one is all NULL.
     pub hot: Vec<HotBatch>,
     /// Absolute folder of the dataset's Delta table.

@@ -26,7 +26,7 @@ pub(crate) struct Dataset {
 
 impl Dataset {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        let columns = Columns::new(Arc::clone(&snapshot.schema));
+        let columns = Columns::new(Arc::clone(&snapshot.schema), Arc::clone(&snapshot.aliases));
         Self { snapshot: Arc::new(snapshot), columns }
     }
 
@@ -35,6 +35,7 @@ impl Dataset {
         Self::new(Snapshot {
             dataset,
             schema: Arc::default(),
+            aliases: Arc::default(),
             hot: Vec::new(),
             root: PathBuf::new(),
             files: Vec::new(),

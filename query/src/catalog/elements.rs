@@ -74,12 +74,18 @@ impl Elements {
         if self.has_list(&list) {
             return Some(Origin::Element(list));
         }
-        let name = name.strip_prefix(EVENT).filter(|inner| self.dataset.columns().contains(inner)).unwrap_or(name);
-        self.dataset.columns().contains(name).then_some(Origin::Event(name))
+        let is_known = |name: &str| self.dataset.columns().contains(name) || self.dataset.columns().may_hold(name);
+        let name = name.strip_prefix(EVENT).filter(|inner| is_known(inner)).unwrap_or(name);
+        is_known(name).then_some(Origin::Event(name))
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.origin(name).is_some()
+        self.origin(name).is_some() && !self.may_hold(name)
+    }
+
+    /// True for a name that is no column of the event, and may have values all the same.
+    pub(super) fn may_hold(&self, name: &str) -> bool {
+        matches!(self.origin(name), Some(Origin::Event(name)) if self.dataset.columns().may_hold(name))
     }
 
     pub(super) fn comparison(&self, name: &str) -> Comparison {
@@ -209,7 +215,7 @@ impl Elements {
         let define = |name: &String| columns.define(name.strip_prefix(EVENT).unwrap_or(name));
         let mut named: Vec<(&str, Definition)> =
             names.iter().filter_map(|name| Some((name.as_str(), define(name)?))).collect();
-        let text = columns.first_text_of(&[]);
+        let text = columns.first_text_of::<&str>(&[]);
         let template =
             names.iter().filter(|name| matches!(self.origin(name), Some(Origin::Template | Origin::TemplateId)));
         named.extend(template.map(|name| (name.as_str(), text.clone())));

@@ -11,7 +11,7 @@ use datafusion::{
 };
 
 use super::dataset::Dataset;
-use crate::columns::{Definition, UNIT_KEYS};
+use crate::columns::Definition;
 
 pub(super) const COLUMNS: [&str; 5] = ["experiment", "variant", "unit_id", "first_exposed_at", "reason"];
 
@@ -44,7 +44,8 @@ pub(super) fn plan(dataset: &Dataset) -> Result<LogicalPlan> {
         experiments.push(lit(""));
         variants.push(columns.first_text_of(FLAG_VARIANT));
     }
-    let units: Vec<&str> = FLAG_UNIT.iter().chain(UNIT_KEYS).copied().collect();
+    let unit_keys = columns.aliases().unit.iter().map(String::as_str);
+    let units: Vec<&str> = FLAG_UNIT.iter().copied().chain(unit_keys).collect();
     let unit = columns.first_text_of(&units);
     let reason = columns.first_text_of(FLAG_REASON);
     physical.extend(reason.physical.clone());

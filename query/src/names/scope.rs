@@ -50,6 +50,10 @@ impl Relation {
         }
     }
 
+    fn may_hold(&self, column: &str) -> bool {
+        matches!(&self.columns, Columns::Table(table, _) if table.may_hold(column))
+    }
+
     fn is_open(&self) -> bool {
         matches!(&self.columns, Columns::Output(output) if output.open)
     }
@@ -114,7 +118,32 @@ impl Scope<'_> {
             }
         }
         let joined = path.parts.join(".");
-        if self.knows_alias(&joined) || self.is_open() { Meaning::Left } else { Meaning::Unknown }
+        if self.knows_alias(&joined) {
+            return Meaning::Left;
+        }
+        match self.find_held(&path.parts) {
+            Some(meaning) => meaning,
+            None if self.is_open() => Meaning::Left,
+            None => Meaning::Unknown,
+        }
+    }
+
+    /// A name that is no column anywhere, and may have values all the same.
+    fn find_held(&self, parts: &[String]) -> Option<Meaning<'_>> {
+        // The longest qualifier first: `orders.orders.o17` of an alias `orders` is its `orders.o17`.
+        let own = (0..parts.len().min(3)).rev().find_map(|qualifiers| {
+            let qualifier: Vec<&str> = parts[..qualifiers].iter().map(String::as_str).collect();
+            let name = parts[qualifiers..].join(".");
+            let mut found = self
+                .relations
+                .iter()
+                .filter(|relation| (qualifiers == 0 || relation.is_called(&qualifier)) && relation.may_hold(&name));
+            let relation = found.next()?;
+            relation.need(&name);
+            let qualifier = (qualifiers > 0).then(|| relation.alias.clone());
+            Some(Meaning::Column { relation, qualifier, name, parts: parts.len() })
+        });
+        own.or_else(|| self.outer.and_then(|outer| outer.find_held(parts)))
     }
 
     /// `whole`: no parts are left; otherwise they would be fields, which only columns of subqueries can have.

@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Dataset, Table},
-    columns::UNIT_KEYS,
     error::{Error, Position, quoted},
     names::{Unknown, nearest, resolve},
     parse::{Command, parse, parse_expression},
@@ -148,7 +147,7 @@ impl<'a> Desk<'a> {
         let column = |name: &str| quoted(&format!("{prefix}{name}"));
         let columns = self.dataset.columns();
         if let Some(spot) = named {
-            if columns.contains(&spot.text) {
+            if columns.contains(&spot.text) || columns.may_hold(&spot.text) {
                 return Ok(format!("coalesce({}, {})", column(&text_name(&spot.text)), column("event_id")));
             }
             let nearest = nearest(&spot.text, columns.names());
@@ -163,8 +162,9 @@ impl<'a> Desk<'a> {
     }
 
     /// The unit keys this dataset has.
-    pub(crate) fn unit_keys(&self) -> Vec<&'static str> {
-        UNIT_KEYS.iter().copied().filter(|key| self.dataset.columns().contains(key)).collect()
+    pub(crate) fn unit_keys(&self) -> Vec<&str> {
+        let columns = self.dataset.columns();
+        columns.aliases().unit.iter().map(String::as_str).filter(|key| columns.contains(key)).collect()
     }
 
     /// The variant of an experiment, as text; `event.` before it in tables of elements.

@@ -172,7 +172,7 @@ fn dimensions(call: &Call, desk: &Desk<'_>, used: &[String]) -> Result<Vec<Strin
             for spot in on {
                 let before = names.len();
                 names.extend(keys().map(|column| column.name.clone()).filter(|name| matches(spot, name)));
-                if names.len() == before && columns.contains(&spot.text) {
+                if names.len() == before && (columns.contains(&spot.text) || columns.may_hold(&spot.text)) {
                     names.push(spot.text.clone());
                 }
                 if names.len() == before {

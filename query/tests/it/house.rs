@@ -38,10 +38,14 @@ impl House {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        Self::of(config, store::Config::default()).await
+    }
+
+    /// One whose store has these settings; its folder and the time between flushes are the house's.
+    pub(crate) async fn of(config: Config, store_config: store::Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(HandClock(AtomicI64::new(Timestamp::parse_rfc3339(NOW).unwrap().0)));
-        let store_config =
-            store::Config { folder: folder.path().to_owned(), flush_interval_s: 86_400, ..store::Config::default() };
+        let store_config = store::Config { folder: folder.path().to_owned(), flush_interval_s: 86_400, ..store_config };
         let store = Store::open(store_config, clock.clone()).await.unwrap();
         let engine = Engine::new(config, store.clone(), clock).unwrap();
         Self { store, engine, _folder: folder }

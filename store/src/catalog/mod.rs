@@ -19,6 +19,7 @@ pub(crate) use persisted::{CatalogError, values_of, values_tag};
 use trie::{NodeId, Trie};
 
 use crate::{
+    Aliases,
     decode::{scratch::Scratch, time::Spelling},
     schema::{Column, Kind, Schema, Variant},
     sight::Sights,
@@ -30,6 +31,8 @@ pub(crate) type VariantId = u32;
 /// All keys of one dataset; shared by decoders, the memtable and the flush.
 #[derive(Debug)]
 pub(crate) struct Catalog {
+    /// Which keys tell about releases.
+    pub(crate) aliases: Arc<Aliases>,
     /// Decoders hold the read lock for one event at a time.
     pub(crate) trie: RwLock<Trie>,
     /// Locked before `trie` where both are.
@@ -87,11 +90,17 @@ impl Catalog {
 
     fn with_columns(trie: Trie, columns: Columns, sights: Sights) -> Self {
         Self {
+            aliases: Arc::default(),
             trie: RwLock::new(trie),
             columns: Mutex::new(columns),
             sights: Mutex::new(sights),
             scratch: Mutex::new(Vec::new()),
         }
+    }
+
+    /// The same with other aliases than the usual ones.
+    pub(crate) fn with_aliases(self, aliases: &Arc<Aliases>) -> Self {
+        Self { aliases: Arc::clone(aliases), ..self }
     }
 
     /// Rebuilds what `persist` gave, with the counts of values from the tags of the live files.

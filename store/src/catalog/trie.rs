@@ -9,6 +9,7 @@ use std::{
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::names;
+use crate::Aliases;
 
 /// Place of a key path in the trie.
 pub(crate) type NodeId = u32;
@@ -51,17 +52,16 @@ pub(crate) enum Role {
 pub(crate) const EXPERIMENTS: &str = "experiments.";
 
 impl Role {
-    pub(crate) fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str, aliases: &Aliases) -> Self {
+        let rank = |keys: &[String]| keys.iter().position(|key| key == name).and_then(|at| u8::try_from(at).ok());
         match name {
-            "environment" => Self::Environment(0),
-            "deployment.environment.name" => Self::Environment(1),
-            "deployment.environment" => Self::Environment(2),
+            _ if name.starts_with(EXPERIMENTS) => Self::Experiment,
             "service.name" => Self::Service,
             "service.version" => Self::Version,
-            "rollout" => Self::Rollout(0),
-            "deployment.id" => Self::Rollout(1),
-            _ if name.starts_with(EXPERIMENTS) => Self::Experiment,
-            _ => Self::None,
+            _ => rank(&aliases.environment)
+                .map(Self::Environment)
+                .or_else(|| rank(&aliases.rollout).map(Self::Rollout))
+                .unwrap_or(Self::None),
         }
     }
 }

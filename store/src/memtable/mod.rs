@@ -339,7 +339,7 @@ impl Memtable {
         let slot = &mut self.slots[at];
         slot.variants[value.kind() as usize] = settled.variant;
         slot.is_usual = settled.usual;
-        slot.role = Role::of(&self.catalog.trie.read().node(node).name);
+        slot.role = Role::of(&self.catalog.trie.read().node(node).name, &self.catalog.aliases);
         (settled.variant, settled.usual)
     }
 

@@ -120,7 +120,7 @@ fn open_locked(
     let removals = HoldingDisk::new(disk);
     let disk: Arc<dyn Disk> = Arc::<HoldingDisk>::clone(&removals);
     let text: Arc<str> = incarnation.to_string().into();
-    let datasets = open_datasets(&disk, &folder, &text)?;
+    let datasets = open_datasets(&disk, &config, &text)?;
     let accounts_table = AccountsTable::open(&disk, &folder, &text, config.checkpoint_commits)?;
     let now = clock.now();
     let counts = accounts_table.read(now, config.accounts_days)?;
@@ -220,7 +220,8 @@ fn make_folder(disk: &dyn Disk, base: &Path, path: &Path) -> Result<(), Error> {
     create_dirs(disk, base, path).map_err(|source| Error::folder("create", path, source))
 }
 
-fn open_datasets(disk: &Arc<dyn Disk>, folder: &Path, incarnation: &str) -> Result<Vec<Dataset>, Error> {
+fn open_datasets(disk: &Arc<dyn Disk>, config: &Config, incarnation: &str) -> Result<Vec<Dataset>, Error> {
+    let folder = config.folder.as_path();
     let tables = folder.join(DATASETS_FOLDER);
     let entries = list_if_there(&**disk, &tables)?;
     let mut datasets = Vec::new();
@@ -233,7 +234,7 @@ fn open_datasets(disk: &Arc<dyn Disk>, folder: &Path, incarnation: &str) -> Resu
         let log = Log::open(Arc::clone(disk), folder, &root).map_err(|source| Error::delta(&name, source))?;
         // Without a commit there are no events in files; those in the WAL will create the dataset.
         if let Some(log) = log {
-            datasets.push(Dataset::restore(name, log, incarnation)?);
+            datasets.push(Dataset::restore(name, log, incarnation, &config.aliases)?);
         }
     }
     Ok(datasets)
