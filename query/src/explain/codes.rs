@@ -1,13 +1,16 @@
 //! Values as small numbers: what a column becomes while its batches arrive.
 
-use std::collections::HashMap;
+use std::{cmp::Ordering, collections::HashMap, hash::BuildHasherDefault};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringViewArray},
     datatypes::{DataType, Float64Type, Int64Type},
 };
 
-use super::bits::{Bits, matching};
+use super::{
+    bits::{Bits, matching, rows},
+    hash::AsItIs,
+};
 
 /// The code of NULL.
 pub(super) const NULL: u16 = 0;
@@ -60,14 +63,26 @@ impl Codes {
         }
     }
 
-    /// How often each code occurs.
-    pub(super) fn histogram(&self) -> Vec<u64> {
-        let mut counts = vec![0; usize::from(u16::MAX) + 1];
-        match self {
-            Self::Narrow(codes) => codes.iter().for_each(|code| counts[usize::from(*code)] += 1),
-            Self::Wide(codes) => codes.iter().for_each(|code| counts[usize::from(*code)] += 1),
+    /// How often each code occurs, in all rows or in those of a bitmap.
+    pub(super) fn histogram(&self, within: Option<&[u64]>) -> Vec<u64> {
+        fn count<T: Copy + Into<usize>>(codes: &[T], within: Option<&[u64]>, counts: &mut [u64]) {
+            match within {
+                None => codes.iter().for_each(|code| counts[(*code).into()] += 1),
+                Some(within) => rows(within).for_each(|row| counts[codes[row].into()] += 1),
+            }
         }
-        counts
+        match self {
+            Self::Narrow(codes) => {
+                let mut counts = vec![0; usize::from(u8::MAX) + 1];
+                count(codes, within, &mut counts);
+                counts
+            }
+            Self::Wide(codes) => {
+                let mut counts = vec![0; usize::from(u16::MAX) + 1];
+                count(codes, within, &mut counts);
+                counts
+            }
+        }
     }
 
     /// The rows with this code.
@@ -96,7 +111,7 @@ pub(super) enum Labels {
 pub(super) struct Coder {
     pub(super) labels: Labels,
     texts: HashMap<Box<str>, u16>,
-    numbers: HashMap<u64, u16>,
+    numbers: HashMap<u64, u16, BuildHasherDefault<AsItIs>>,
     /// Views of texts seen lately, the batch they belong to, and their codes: a view names its text within one batch, a short one always.
     memo: Vec<(u128, u64, u16)>,
     batch: u64,
@@ -113,7 +128,18 @@ impl Coder {
             _ => return None,
         };
         let memo = if matches!(labels, Labels::Texts(_)) { vec![(0, u64::MAX, NULL); MEMO] } else { Vec::new() };
-        Some(Self { labels, texts: HashMap::new(), numbers: HashMap::new(), memo, batch: 0 })
+        Some(Self { labels, texts: HashMap::new(), numbers: HashMap::default(), memo, batch: 0 })
+    }
+
+    /// The largest code given.
+    pub(super) fn last(&self) -> u16 {
+        let labels = match &self.labels {
+            Labels::Texts(labels) => labels.len(),
+            Labels::Ints(labels) => labels.len(),
+            Labels::Floats(labels) => labels.len(),
+            Labels::Flags => 2,
+        };
+        u16::try_from(labels).unwrap_or(OTHER - 1)
     }
 
     /// Different values so far.
@@ -187,7 +213,10 @@ impl Coder {
     }
 
     pub(super) fn number(&mut self, bits: u64) -> u16 {
-        if let Some(code) = self.numbers.get(&bits) {
+        // Different numbers stay different, and differ in their low and high bits.
+        let mixed = (bits ^ (bits >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let key = mixed ^ (mixed >> 32);
+        if let Some(code) = self.numbers.get(&key) {
             return *code;
         }
         let seen = self.numbers.len();
@@ -198,9 +227,23 @@ impl Coder {
                 Labels::Floats(labels) => labels.push(f64::from_bits(bits)),
                 Labels::Texts(_) | Labels::Flags => return OTHER,
             }
-            self.numbers.insert(bits, code);
+            self.numbers.insert(key, code);
         }
         code
+    }
+
+    /// The order of what two codes stand for; NULL is first.
+    pub(super) fn compare(&self, a: u16, b: u16) -> Ordering {
+        let place = |code: u16| usize::from(code).wrapping_sub(1);
+        match &self.labels {
+            Labels::Texts(labels) => labels.get(place(a)).cmp(&labels.get(place(b))),
+            Labels::Ints(labels) => labels.get(place(a)).cmp(&labels.get(place(b))),
+            Labels::Floats(labels) => {
+                let label = |code: u16| labels.get(place(code)).copied().unwrap_or(f64::NEG_INFINITY);
+                label(a).total_cmp(&label(b))
+            }
+            Labels::Flags => a.cmp(&b),
+        }
     }
 
     /// What another coder's codes are in ours.
@@ -288,7 +331,9 @@ mod tests {
         codes.extend([1, 2, 255].into_iter());
         assert!(matches!(codes, Codes::Narrow(_)));
         codes.extend([300].into_iter());
-        assert_eq!((codes.histogram().iter().sum::<u64>(), codes.histogram()[300]), (4, 1));
+        assert_eq!((codes.histogram(None).iter().sum::<u64>(), codes.histogram(None)[300]), (4, 1));
+        let within = codes.histogram(Some(&[0b1010]));
+        assert_eq!((within[2], within[300], within.iter().sum::<u64>()), (1, 1, 2));
         assert_eq!(codes.equal(255), [0b100]);
         assert_eq!(codes.equal(300), [0b1000]);
     }

@@ -1,35 +1,22 @@
 //! Rows as they arrive, and all rows together.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use arrow::{
     array::{ArrayRef, AsArray, BooleanArray},
     datatypes::DataType,
 };
 
-use super::codes::{Coder, Codes, steps};
+use super::{
+    codes::{Coder, Codes, steps},
+    hash::AsItIs,
+};
 
 /// A column with more different values than half its rows, seen over this many rows, is an id and no dimension.
 const UNIQUE_AFTER: usize = 16_384;
 /// Ids of bad rows kept for examples, per collector.
 const IDS_MAX: usize = 200_000;
-
-/// Hashes of units are good hashes already.
-#[derive(Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _bytes: &[u8]) {}
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = word;
-    }
-}
 
 /// Rows of one side.
 #[derive(Debug, Default)]

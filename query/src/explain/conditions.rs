@@ -2,8 +2,8 @@
 
 use super::{
     bits::{self, Bits},
-    codes::{Labels, NULL, OTHER, step_start},
-    collect::{Facts, Side},
+    codes::{Labels, NULL, step_start},
+    collect::{Column, Facts, Side},
 };
 use crate::error::quoted;
 
@@ -24,40 +24,70 @@ pub(super) enum Test {
     Within(u16, u16),
 }
 
-/// The conditions on one column that enough rows meet to ever have the least support; judged without knowing which rows are bad.
-pub(super) fn conditions(facts: &Facts, at: usize, support_min: u64) -> Vec<Condition> {
-    let column = &facts.columns[at];
-    let all = (facts.bad + facts.good) as u64;
-    let is_usable = |rows: u64| rows >= support_min && rows < all;
-    let (bad, good) = (column.bad.codes.histogram(), column.good.codes.histogram());
-    let codes = (0..=u16::MAX)
-        .zip(bad.iter().zip(&good))
-        .filter(|(code, (bad, good))| *code != OTHER && is_usable(*bad + *good));
-    let mut found: Vec<Condition> = codes.map(|(code, _)| Condition { column: at, test: Test::Is(code) }).collect();
-    if column.is_number && column.coder.distinct() > RANGES_FROM {
-        let counts = |side: &Side| {
-            let mut counts = vec![0_u64; usize::from(u16::MAX) + 1];
-            side.steps.iter().for_each(|step| counts[usize::from(*step)] += 1);
-            counts
-        };
-        let (bad, good) = (counts(&column.bad), counts(&column.good));
-        let rows = |low: u16, high: u16| -> u64 {
-            let steps = usize::from(low)..usize::from(high);
-            bad[steps.clone()].iter().sum::<u64>() + good[steps].iter().sum::<u64>()
-        };
-        let tests = ranges(&good).into_iter().filter(|(low, high)| is_usable(rows(*low, *high)));
-        found.extend(tests.map(|(low, high)| Condition { column: at, test: Test::Within(low, high) }));
-    }
-    found
+/// How many rows of a side meet each condition on a column.
+#[derive(Debug)]
+pub(super) struct Counts {
+    codes: Vec<u64>,
+    /// Of numbers: rows with a smaller step, by step.
+    below: Vec<u64>,
 }
 
-/// Deciles of the good rows, and everything below and above each.
-fn ranges(good: &[u64]) -> Vec<(u16, u16)> {
-    let total: u64 = good[1..].iter().sum();
+impl Counts {
+    /// Of all rows, or of those in a bitmap.
+    pub(super) fn of(column: &Column, side: &Side, rows: Option<&[u64]>) -> Self {
+        let codes = side.codes.histogram(rows);
+        if !column.is_number {
+            return Self { codes, below: Vec::new() };
+        }
+        let mut steps = vec![0_u64; usize::from(u16::MAX) + 2];
+        match rows {
+            None => side.steps.iter().for_each(|step| steps[usize::from(*step) + 1] += 1),
+            Some(rows) => bits::rows(rows).for_each(|row| steps[usize::from(side.steps[row]) + 1] += 1),
+        }
+        let mut sum = 0;
+        for count in &mut steps {
+            sum += *count;
+            *count = sum;
+        }
+        Self { codes, below: steps }
+    }
+
+    pub(super) fn rows(&self, test: Test) -> u64 {
+        match test {
+            Test::Is(code) => self.codes.get(usize::from(code)).copied().unwrap_or(0),
+            Test::Within(low, high) => self.below[usize::from(high)] - self.below[usize::from(low)],
+        }
+    }
+}
+
+/// The conditions on one column that enough rows meet to ever have the least support; judged without knowing which rows are bad.
+pub(super) fn conditions(facts: &Facts, at: usize, support_min: u64, counts: &[Counts; 2]) -> Vec<Condition> {
+    let column = &facts.columns[at];
+    let all = (facts.bad + facts.good) as u64;
+    let is_usable = |test: &Test| {
+        let rows = counts[0].rows(*test) + counts[1].rows(*test);
+        rows >= support_min && rows < all
+    };
+    // Codes are given in order of arrival, which differs between memory and files: ties are broken by what they stand for.
+    let mut codes: Vec<u16> = (0..=column.coder.last()).filter(|code| is_usable(&Test::Is(*code))).collect();
+    codes.sort_by(|a, b| column.coder.compare(*a, *b));
+    let mut tests: Vec<Test> = codes.into_iter().map(Test::Is).collect();
+    if column.is_number && column.coder.distinct() > RANGES_FROM {
+        let ranges = ranges(&counts[1].below).into_iter().map(|(low, high)| Test::Within(low, high));
+        tests.extend(ranges.filter(is_usable));
+    }
+    tests.into_iter().map(|test| Condition { column: at, test }).collect()
+}
+
+/// Deciles of the good rows, and everything below and above each; from how many have a smaller step than each.
+fn ranges(below: &[u64]) -> Vec<(u16, u16)> {
+    // Step 0 is NULL.
+    let nulls = below[1];
+    let total = below[below.len() - 1] - nulls;
     let mut cuts: Vec<u16> = Vec::new();
-    let (mut seen, mut decile) = (0, 1);
-    for (step, count) in good.iter().enumerate().skip(1) {
-        seen += count;
+    let mut decile = 1;
+    for (step, up_to) in below[1..].iter().enumerate().skip(1) {
+        let seen = up_to - nulls;
         while decile < 10 && seen * 10 >= total * decile && total > 0 {
             cuts.extend(u16::try_from(step + 1).ok().filter(|cut| *cut < u16::MAX));
             decile += 1;

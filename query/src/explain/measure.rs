@@ -67,8 +67,6 @@ impl Squares {
 /// What a cut was found to hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measure {
-    /// Rows.
-    pub(super) table: Table,
     /// Rows divided by the design effect of their side.
     pub(super) effective: Table,
     pub(super) bad_units: u64,
@@ -90,7 +88,7 @@ impl Alive {
         let (a, b) = (count(bad), count(good));
         let table = Table { a: float(a), b: float(b), c: float(self.bad_count - a), d: float(self.good_count - b) };
         let (Some(totals), Some(units)) = (&self.totals, &facts.units) else {
-            return Measure { table, effective: table, bad_units: a };
+            return Measure { effective: table, bad_units: a };
         };
         let (inside, outside) = scratch.squares(units, totals, bad, good);
         let effect_in = inside.design_effect(table.a, table.a + table.b);
@@ -99,7 +97,7 @@ impl Alive {
             Table { a: table.a / effect_in, b: table.b / effect_in, c: table.c / effect_out, d: table.d / effect_out };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of units")]
         let bad_units = inside.bad_units as u64;
-        Measure { table, effective, bad_units }
+        Measure { effective, bad_units }
     }
 }
 

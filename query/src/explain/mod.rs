@@ -8,6 +8,7 @@
 //!    picks the cuts worth counting; those are counted exactly, a beam per order.
 //! 4. A cut scores G/(2·ln 2) bits (Fisher's exact test when counts are small) less `log2(C(V, k)·K/α)`: above zero it is significant
 //!    at α over all cuts of all orders, and a longer cut pays for its larger number of rivals.
+//!    Rows are counted for all cuts, units only for those that may still be the best by the evidence of their rows.
 //! 5. Rows of one unit (a user) are not independent: both sides' counts are divided by their design effect (Rao and Scott, 1992), and no
 //!    unit counts more than once among the bad.
 //! 6. The best cut is a cause; its rows are taken away and the search is repeated.
@@ -19,6 +20,7 @@ mod bits;
 mod codes;
 mod collect;
 mod conditions;
+mod hash;
 mod measure;
 mod search;
 #[cfg(test)]

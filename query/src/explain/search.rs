@@ -5,10 +5,12 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
+use parking_lot::Mutex;
+
 use super::{
     Cause, Facts, Options,
     bits::{self, Bits},
-    conditions::{Condition, conditions, order_of},
+    conditions::{Condition, Counts, conditions, order_of},
     measure::{Alive, Measure, Scratch, float},
 };
 use crate::statistics::{
@@ -26,6 +28,8 @@ const SAMPLE_WORDS: usize = 1 << 13;
 const SAME: f64 = 0.98;
 /// Bits a longer cut has to be better than its part.
 const FOLD_BITS: f64 = 3.0;
+/// Cuts measured at a time, at first; twice as many each time after.
+const MEASURED_FIRST: usize = 16;
 /// Examples of bad rows.
 const EXAMPLES: usize = 3;
 /// Other names of a cut that are listed.
@@ -38,6 +42,7 @@ struct Block {
     bad: Bits,
     good: Bits,
     thin: Bits,
+    table: Table,
     /// Conditions with almost the same rows.
     aliases: Vec<Condition>,
 }
@@ -46,9 +51,25 @@ struct Block {
 #[derive(Debug, Clone)]
 struct Cut {
     blocks: Vec<usize>,
+    /// Rows.
+    table: Table,
+    /// No score of this cut is larger: units only take evidence away.
+    bound: f64,
+    scored: Option<Scored>,
+}
+
+/// What a cut is worth, its units counted.
+#[derive(Debug, Clone, Copy)]
+struct Scored {
     measure: Measure,
     p_value: f64,
     score: f64,
+}
+
+impl Cut {
+    fn score(&self) -> f64 {
+        self.scored.map_or(f64::NEG_INFINITY, |scored| scored.score)
+    }
 }
 
 pub(super) fn causes(facts: &Facts, options: &Options, is_cancelled: &(dyn Fn() -> bool + Sync)) -> Vec<Cause> {
@@ -56,9 +77,17 @@ pub(super) fn causes(facts: &Facts, options: &Options, is_cancelled: &(dyn Fn() 
     if facts.bad == 0 || facts.good == 0 {
         return Vec::new();
     }
-    let mut search = Search { facts, options, support_min, tests: 0.0, is_cancelled };
-    let of_columns = search.parallel(facts.columns.len(), |_, at| Some(conditions(facts, at, support_min)));
-    let conditions: Vec<Condition> = of_columns.into_iter().flatten().collect();
+    let mut search =
+        Search { facts, options, support_min, tests: 0.0, counts: Vec::new(), scratch: Mutex::default(), is_cancelled };
+    search.counts = search.parallel(facts.columns.len(), |_, at| {
+        let column = &facts.columns[at];
+        Some([&column.bad, &column.good].map(|side| Counts::of(column, side, None)))
+    });
+    if is_cancelled() {
+        return Vec::new();
+    }
+    let of_columns = search.counts.iter().enumerate().map(|(at, counts)| conditions(facts, at, support_min, counts));
+    let conditions: Vec<Condition> = of_columns.flatten().collect();
     search.tests = float(conditions.len() as u64);
     let mut alive = Alive::new(facts, bits::full(facts.bad), bits::full(facts.good));
     let mut found: Vec<(Cause, u64, u64)> = Vec::new();
@@ -98,6 +127,9 @@ struct Search<'a> {
     support_min: u64,
     /// V: how many conditions there are.
     tests: f64,
+    /// Of each column, over all bad rows and all good ones.
+    counts: Vec<[Counts; 2]>,
+    scratch: Mutex<Vec<Scratch>>,
     is_cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -105,8 +137,13 @@ impl Search<'_> {
     /// The best cut of the rows alive, with its rows, if it is significant.
     fn best(&self, conditions: &[Condition], alive: &Alive) -> Option<(Cause, Bits, Bits)> {
         let mut blocks = self.blocks(conditions, alive);
-        let singles: Vec<Vec<usize>> = (0..blocks.len()).map(|at| vec![at]).collect();
-        let mut cuts = self.count(&blocks, alive, singles);
+        let single = |(at, block): (usize, &Block)| Cut {
+            blocks: vec![at],
+            table: block.table,
+            bound: block.table.evidence_most() - self.price(1),
+            scored: None,
+        };
+        let mut cuts: Vec<Cut> = blocks.iter().enumerate().map(single).collect();
         self.merge_aliases(&mut blocks, &mut cuts);
         let mut beam: Vec<Vec<usize>> = cuts.iter().map(|cut| cut.blocks.clone()).collect();
         for order in 2..=self.options.max_order {
@@ -118,7 +155,7 @@ impl Search<'_> {
         if (self.is_cancelled)() {
             return None;
         }
-        let best = self.choose(&blocks, &cuts)?;
+        let best = self.choose(&blocks, alive, &mut cuts)?;
         Some(self.report(&blocks, &cuts, best))
     }
 
@@ -130,31 +167,52 @@ impl Search<'_> {
     /// Conditions with the least support that the bad meet more often than the good, most unlike first.
     fn blocks(&self, conditions: &[Condition], alive: &Alive) -> Vec<Block> {
         let facts = self.facts;
-        let with_bad = self.parallel(conditions.len(), |_, at| {
-            let condition = conditions[at];
-            let bad = condition.rows(&facts.columns[condition.column].bad, &alive.bad);
-            (bits::count(&bad) >= self.support_min).then_some((condition, bad))
-        });
-        let mut ranked = self.parallel(with_bad.len(), |_, at| {
-            let (condition, bad) = &with_bad[at];
-            let good = condition.rows(&facts.columns[condition.column].good, &alive.good);
-            let table = table(alive, bits::count(bad), float(bits::count(&good)));
-            table.is_worse_inside().then(|| (table.g(), at))
-        });
-        ranked.sort_by(|(a, a_at), (b, b_at)| b.total_cmp(a).then_with(|| a_at.cmp(b_at)));
+        let gone = self.gone(alive);
+        let table = |condition: &Condition| {
+            let rows = |side: usize| {
+                let all = self.counts[condition.column][side].rows(condition.test);
+                all - gone.get(condition.column).map_or(0, |gone| gone[side].rows(condition.test))
+            };
+            table(alive, rows(0), float(rows(1)))
+        };
+        let mut ranked: Vec<(f64, usize, Table)> = Vec::new();
+        for (at, condition) in conditions.iter().enumerate() {
+            let table = table(condition);
+            if table.a >= float(self.support_min) && table.is_worse_inside() {
+                ranked.push((table.g(), at, table));
+            }
+        }
+        ranked.sort_by(|(a, a_at, _), (b, b_at, _)| b.total_cmp(a).then_with(|| a_at.cmp(b_at)));
         ranked.truncate(BLOCKS_MAX);
-        // Only now are bitmaps of the good rows kept.
+        // Only now are bitmaps made.
         self.parallel(ranked.len(), |_, rank| {
-            let (condition, bad) = &with_bad[ranked[rank].1];
-            let good = condition.rows(&facts.columns[condition.column].good, &alive.good);
-            let thin = thin(&good);
-            Some(Block { condition: *condition, bad: bad.clone(), good, thin, aliases: Vec::new() })
+            let (_, at, table) = ranked[rank];
+            let (condition, column) = (conditions[at], &facts.columns[conditions[at].column]);
+            let (bad, good) = (condition.rows(&column.bad, &alive.bad), condition.rows(&column.good, &alive.good));
+            Some(Block { condition, thin: thin(&good), bad, good, table, aliases: Vec::new() })
         })
+    }
+
+    /// How many rows that causes have taken meet each condition, by column; nothing while there are none.
+    fn gone(&self, alive: &Alive) -> Vec<[Counts; 2]> {
+        let facts = self.facts;
+        let (mut bad, mut good) = (bits::full(facts.bad), bits::full(facts.good));
+        bits::and_not_with(&mut bad, &alive.bad);
+        bits::and_not_with(&mut good, &alive.good);
+        if bits::count(&bad) + bits::count(&good) == 0 {
+            return Vec::new();
+        }
+        let found = self.parallel(facts.columns.len(), |_, at| {
+            let column = &facts.columns[at];
+            Some([Counts::of(column, &column.bad, Some(&bad)), Counts::of(column, &column.good, Some(&good))])
+        });
+        // A cancelled search has not counted all of them, and goes no further.
+        if found.len() == facts.columns.len() { found } else { Vec::new() }
     }
 
     /// Conditions with the same rows become one, the best of them; the others are its other names.
     fn merge_aliases(&self, blocks: &mut Vec<Block>, cuts: &mut Vec<Cut>) {
-        cuts.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.blocks.cmp(&b.blocks)));
+        cuts.sort_by(|a, b| b.bound.total_cmp(&a.bound).then_with(|| a.blocks.cmp(&b.blocks)));
         let order: Vec<usize> = cuts.iter().map(|cut| cut.blocks[0]).collect();
         let mut kept: Vec<usize> = Vec::new();
         let mut names: Vec<Vec<Condition>> = vec![Vec::new(); blocks.len()];
@@ -216,37 +274,77 @@ impl Search<'_> {
         all.into_iter().map(|(_, cut)| cut).collect()
     }
 
-    /// Counts cuts exactly.
+    /// Counts the rows of cuts exactly.
     fn count(&self, blocks: &[Block], alive: &Alive, cuts: Vec<Vec<usize>>) -> Vec<Cut> {
-        self.parallel(cuts.len(), |scratch, at| {
+        self.parallel(cuts.len(), |_, at| {
             let (bad, good) = joined(blocks, &cuts[at], |block| &block.bad, |block| &block.good);
-            let measure = alive.measure(self.facts, &bad, &good, scratch);
-            let (evidence, p_value) = measure.effective.evidence();
-            let score = evidence - self.price(cuts[at].len());
-            measure.effective.is_worse_inside().then(|| Cut { blocks: cuts[at].clone(), measure, p_value, score })
+            let table = table(alive, bits::count(&bad), float(bits::count(&good)));
+            let bound = table.evidence_most() - self.price(cuts[at].len());
+            table.is_worse_inside().then(|| Cut { blocks: cuts[at].clone(), table, bound, scored: None })
         })
     }
 
+    /// Counts the units of these cuts, which costs far more than their rows, and scores them.
+    fn score(&self, blocks: &[Block], alive: &Alive, cuts: &mut [Cut], which: &[usize]) {
+        let left: Vec<usize> = which.iter().copied().filter(|at| cuts[*at].scored.is_none()).collect();
+        let scored = self.parallel(left.len(), |scratch, at| {
+            let cut = &cuts[left[at]];
+            let (bad, good) = joined(blocks, &cut.blocks, |block| &block.bad, |block| &block.good);
+            let measure = alive.measure(self.facts, &bad, &good, scratch);
+            let (evidence, p_value) = measure.effective.evidence();
+            let is_worse = measure.effective.is_worse_inside();
+            let score = if is_worse { evidence - self.price(cut.blocks.len()) } else { f64::NEG_INFINITY };
+            Some((left[at], Scored { measure, p_value, score }))
+        });
+        for (at, scored) in scored {
+            cuts[at].scored = Some(scored);
+        }
+    }
+
     /// The significant cut with the most bits, or a part of it that is almost as good, or has almost the same rows.
-    fn choose(&self, blocks: &[Block], cuts: &[Cut]) -> Option<usize> {
-        let rank = |a: &Cut, b: &Cut| a.score.total_cmp(&b.score).then_with(|| b.blocks.cmp(&a.blocks));
+    ///
+    /// Units are counted from the highest bound down, until no cut left can be better.
+    fn choose(&self, blocks: &[Block], alive: &Alive, cuts: &mut [Cut]) -> Option<usize> {
+        let mut order: Vec<usize> = (0..cuts.len()).collect();
+        order.sort_by(|a, b| cuts[*b].bound.total_cmp(&cuts[*a].bound).then_with(|| a.cmp(b)));
+        let (mut from, mut count) = (0, MEASURED_FIRST);
+        let mut most: f64 = 0.0;
+        while from < order.len() && cuts[order[from]].bound > most && !(self.is_cancelled)() {
+            let next = &order[from..(from + count).min(order.len())];
+            self.score(blocks, alive, cuts, next);
+            most = next.iter().map(|at| cuts[*at].score()).fold(most, f64::max);
+            from += next.len();
+            count *= 2;
+        }
+        let rank = |a: &Cut, b: &Cut| a.score().total_cmp(&b.score()).then_with(|| b.blocks.cmp(&a.blocks));
         let best = (0..cuts.len()).max_by(|a, b| rank(&cuts[*a], &cuts[*b]))?;
-        if cuts[best].score <= 0.0 {
+        if cuts[best].score() <= 0.0 {
             return None;
         }
-        let is_part = |cut: &Cut| cut.blocks.len() < cuts[best].blocks.len() && cut.score > 0.0;
-        let shorter = (0..cuts.len()).filter(|at| is_part(&cuts[*at])).filter(|at| {
-            let within = cuts[*at].blocks.iter().all(|block| cuts[best].blocks.contains(block));
-            (within && cuts[*at].score > cuts[best].score - FOLD_BITS)
-                || self.is_same_cut(blocks, &cuts[*at], &cuts[best])
-        });
+        let length = cuts[best].blocks.len();
+        let is_within = |cut: &Cut| cut.blocks.iter().all(|block| cuts[best].blocks.contains(block));
+        let shorter: Vec<(usize, bool)> = (0..cuts.len())
+            .filter(|at| cuts[*at].blocks.len() < length)
+            .map(|at| (at, is_within(&cuts[at])))
+            .filter(|(at, within)| *within || self.is_same_cut(blocks, &cuts[*at], &cuts[best]))
+            .collect();
+        let places: Vec<usize> = shorter.iter().map(|(at, _)| *at).collect();
+        self.score(blocks, alive, cuts, &places);
+        let least = cuts[best].score() - FOLD_BITS;
+        let is_as_good = |(at, within): &(usize, bool)| {
+            let score = cuts[*at].score();
+            score > 0.0 && (!*within || score > least || self.is_same_cut(blocks, &cuts[*at], &cuts[best]))
+        };
         shorter
+            .into_iter()
+            .filter(is_as_good)
+            .map(|(at, _)| at)
             .min_by(|a, b| cuts[*a].blocks.len().cmp(&cuts[*b].blocks.len()).then_with(|| rank(&cuts[*b], &cuts[*a])))
             .or(Some(best))
     }
 
     fn is_same_cut(&self, blocks: &[Block], one: &Cut, other: &Cut) -> bool {
-        let size = |cut: &Cut| cut.measure.table.a + cut.measure.table.b;
+        let size = |cut: &Cut| cut.table.a + cut.table.b;
         let (small, large) = (size(one).min(size(other)), size(one).max(size(other)));
         if small < SAME * large {
             return false;
@@ -276,17 +374,21 @@ impl Search<'_> {
                 equivalents.push(sql(&other));
             }
         }
-        let others = cuts.iter().enumerate().filter(|(at, other)| *at != best && other.score > 0.0);
+        // The same rows have the same units: only the price may differ.
+        let others = cuts.iter().enumerate().filter(|(at, other)| *at != best && other.bound > 0.0);
         for (_, other) in others.filter(|(_, other)| self.is_same_cut(blocks, other, cut)) {
             let mut conditions: Vec<Condition> = other.blocks.iter().map(|at| blocks[*at].condition).collect();
             conditions.sort_by_key(order_of);
             equivalents.push(sql(&conditions));
         }
         equivalents.truncate(EQUIVALENTS_MAX);
-        let p_values: Vec<f64> = cuts.iter().map(|cut| cut.p_value).collect();
+        // Cuts whose units were not counted are taken for no finds, which makes q larger, never smaller.
+        let p_values: Vec<f64> = cuts.iter().map(|cut| cut.scored.map_or(1.0, |scored| scored.p_value)).collect();
         let candidates: f64 =
             (1..=self.options.max_order).map(|order| log2_choose(self.tests, float(order as u64)).exp2()).sum();
-        let Measure { table, effective, bad_units } = cut.measure;
+        let (table, scored) = (cut.table, cut.scored);
+        let (effective, bad_units) =
+            scored.map_or((table, bits::count(&bad)), |scored| (scored.measure.effective, scored.measure.bad_units));
         let cause = Cause {
             predicate: sql(&own),
             order: own.len(),
@@ -298,9 +400,9 @@ impl Search<'_> {
             risk_ratio: table.risk_ratio(),
             risk_ratio_low: effective.risk_ratio_low(0.05),
             explanatory_power: 0.0,
-            p_value: cut.p_value,
+            p_value: p_values[best],
             q_value: q_values(&p_values, candidates)[best],
-            score_bits: cut.score,
+            score_bits: cut.score(),
             equivalents,
             examples: self.examples(&bad),
         };
@@ -317,11 +419,13 @@ impl Search<'_> {
     fn parallel<T: Send>(&self, count: usize, task: impl Fn(&mut Scratch, usize) -> Option<T> + Sync) -> Vec<T> {
         let next = AtomicUsize::new(0);
         let work = || {
-            let mut scratch = Scratch::new(self.facts);
+            let kept = self.scratch.lock().pop();
+            let mut scratch = kept.unwrap_or_else(|| Scratch::new(self.facts));
             let mut done = Vec::new();
             loop {
                 let at = next.fetch_add(1, Relaxed);
                 if at >= count || (self.is_cancelled)() {
+                    self.scratch.lock().push(scratch);
                     return done;
                 }
                 done.push((at, task(&mut scratch, at)));
@@ -377,7 +481,7 @@ fn is_same(one: &Block, other: &Block) -> bool {
     if one.condition.column == other.condition.column {
         return false;
     }
-    let size = |block: &Block| float(bits::count(&block.bad) + bits::count(&block.good));
+    let size = |block: &Block| block.table.a + block.table.b;
     let (a, b) = (size(one), size(other));
     if a.min(b) < SAME * a.max(b) {
         return false;

@@ -82,7 +82,7 @@ impl Kept for Pairs {
                 vec![estimate, low, high, Some(test.t()), Some(test.freedom), Some(test.p_value())]
             }
             None => {
-                let estimate = (a.n > 0.0 && b.n > 0.0).then(|| b.x - a.x);
+                let estimate = (a.n > 0.0 && b.n > 0.0).then_some(b.x - a.x);
                 vec![estimate, None, None, None, None, None]
             }
         }

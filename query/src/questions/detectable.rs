@@ -5,7 +5,7 @@ use super::{
     answer::{OverRows, refused},
     compare::{Observed, both, design, difference, moments, observed},
     optional,
-    report::batch,
+    report::{Cell, Rows, batch},
     required,
 };
 use crate::{error::Error, statistics::sequence::Design};
@@ -44,6 +44,7 @@ pub(super) static MINIMUM_DETECTABLE_EFFECT: Signature = Signature {
         ("units", Shape::Count),
         ("effect", Shape::Number),
         ("units_needed", Shape::Number),
+        ("example_event_ids", Shape::Texts),
     ],
     ask,
 };
@@ -76,10 +77,21 @@ fn ask(call: &Call, desk: &Desk<'_>) -> Result<Asked, Error> {
             units.into(),
             effect.into(),
             needed.into(),
+            Cell::Texts(examples(&inputs[1])),
         ];
         batch(signature, &[row])
     });
-    Ok(Asked { checks, inputs: vec![moments(&sql, "", d)], answer })
+    let first =
+        format!("SELECT side, first_value(event_id ORDER BY time, event_id) AS example FROM ({sql}) GROUP BY side");
+    Ok(Asked { checks, inputs: vec![moments(&sql, "", d), first], answer })
+}
+
+/// The first event of the control, then that of the treatment.
+fn examples(first: &Rows) -> Vec<String> {
+    let mut sides: Vec<(i64, String)> =
+        (0..first.len()).filter_map(|row| Some((first.count(row, 0), first.text(row, 1)?.to_owned()))).collect();
+    sides.sort();
+    sides.into_iter().map(|(_, example)| example).collect()
 }
 
 /// Units at which `wanted` becomes detectable, when the error shrinks with the root of the units; `None` beyond a million times as many.

@@ -16,6 +16,9 @@ use crate::{
 /// Below this p the arms are called mismatched: the field's usual threshold, since a false alarm stops an experiment.
 const ALPHA: f64 = 0.001;
 
+/// First events of the earliest units that are shown for each variant.
+const EXAMPLES: usize = 3;
+
 pub(super) static SRM_CHECK: Signature = Signature {
     name: "srm_check",
     summary: "Sample ratio mismatch: units per variant against the shares they should have (those given, else the last declared ramp's, else equal \
@@ -41,6 +44,7 @@ pub(super) static SRM_CHECK: Signature = Signature {
         ("verdict", Shape::Text),
         ("since", Shape::Time),
         ("units_in_several_variants", Shape::Count),
+        ("example_event_ids", Shape::Texts),
     ],
     ask,
 };
@@ -64,9 +68,10 @@ fn ask(call: &Call, desk: &Desk<'_>) -> Result<Asked, Error> {
         format!(" AND time >= coalesce((SELECT max(time) {ramps}), TIMESTAMP '1970-01-01T00:00:00Z')")
     };
     let units = format!(
-        "SELECT variant, first_time, count(*) AS units, sum(several) AS several FROM (\
-         SELECT unit, first_value(variant ORDER BY time) AS variant, min(time) AS first_time, CASE WHEN min(variant) <> max(variant) THEN 1 ELSE 0 END AS several \
-         FROM (SELECT {unit} AS unit, {variant} AS variant, time FROM {} WHERE {variant} IS NOT NULL{since}{narrowed}) GROUP BY unit) \
+        "SELECT variant, first_time, count(*) AS units, sum(several) AS several, min(example) AS example FROM (\
+         SELECT unit, first_value(variant ORDER BY time, event_id) AS variant, min(time) AS first_time, \
+         first_value(event_id ORDER BY time, event_id) AS example, CASE WHEN min(variant) <> max(variant) THEN 1 ELSE 0 END AS several \
+         FROM (SELECT {unit} AS unit, {variant} AS variant, time, event_id FROM {} WHERE {variant} IS NOT NULL{since}{narrowed}) GROUP BY unit) \
          GROUP BY variant, first_time",
         desk.table("events")
     );
@@ -113,11 +118,12 @@ fn answer(
         return Err(refused(format!("variant {} has no share: name all of them in shares => ['A=0.5', …]", seen[at])));
     }
     let mut counts = vec![0.0; seen.len()];
+    let mut examples: Vec<Vec<String>> = vec![Vec::new(); seen.len()];
     let mut several = 0;
     let mut sequential = Sequential::new(&shares);
     // The statement's rows come in any order.
     let mut order: Vec<usize> = (0..units.len()).collect();
-    order.sort_by_key(|row| units.time(*row, 1));
+    order.sort_by_key(|row| (units.time(*row, 1), units.text(*row, 0)));
     let since = order.iter().find_map(|row| units.time(*row, 1));
     for (place, row) in order.iter().copied().enumerate() {
         let Some(arm) = units.text(row, 0).and_then(|variant| seen.iter().position(|known| known == variant)) else {
@@ -125,6 +131,9 @@ fn answer(
         };
         counts[arm] += units.number(row, 2);
         several += units.count(row, 3);
+        if examples[arm].len() < EXAMPLES {
+            examples[arm].extend(units.text(row, 4).map(ToOwned::to_owned));
+        }
         (0..units.count(row, 2)).for_each(|_| sequential.add(arm));
         if order.get(place + 1).is_none_or(|next| units.time(*next, 1) != units.time(row, 1)) {
             sequential.look();
@@ -136,8 +145,8 @@ fn answer(
     let total: f64 = counts.iter().sum();
     let rows: Vec<Vec<Cell>> = seen
         .iter()
-        .zip(counts.iter().zip(&shares))
-        .map(|(variant, (count, share))| {
+        .zip(counts.iter().zip(&shares).zip(examples))
+        .map(|(variant, ((count, share), examples))| {
             #[expect(clippy::cast_possible_truncation, reason = "a count of units")]
             let units = *count as i64;
             vec![
@@ -152,6 +161,7 @@ fn answer(
                 verdict.into(),
                 Cell::Time(since),
                 several.into(),
+                Cell::Texts(examples),
             ]
         })
         .collect();

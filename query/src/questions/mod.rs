@@ -137,3 +137,17 @@ impl Signature {
         format!("{}({})", self.name, parameters.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From every figure one gets to the raw evidence: events, or the change that set a state.
+    #[test]
+    fn rows_of_every_question_name_their_evidence() {
+        for signature in ALL {
+            let names = |name: &str| signature.columns.iter().any(|(column, _)| *column == name);
+            assert!(names("example_event_ids") || names("change_id"), "{}", signature.name);
+        }
+    }
+}

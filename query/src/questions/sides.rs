@@ -158,7 +158,7 @@ fn asked(
          count(*) FILTER (WHERE side = 1) AS here, count(*) FILTER (WHERE side = 0) AS other, \
          count(DISTINCT unit) FILTER (WHERE side = 1) AS units, \
          min(time) FILTER (WHERE side = 1) AS first_seen, max(time) FILTER (WHERE side = 1) AS last_seen, \
-         first_value(text ORDER BY time, event_id) FILTER (WHERE side = 1) AS example, \
+         first_value(text ORDER BY time, event_id, text) FILTER (WHERE side = 1) AS example, \
          first_value(event_id ORDER BY time, event_id) FILTER (WHERE side = 1) AS first_id, \
          last_value(event_id ORDER BY time, event_id) FILTER (WHERE side = 1) AS last_id FROM (\
          SELECT template_id, template, {level} AS level, {text} AS text, \"event.time\" AS time, \"event.event_id\" AS event_id, {message_unit} AS unit, \

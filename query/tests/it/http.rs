@@ -12,14 +12,14 @@ use tower::ServiceExt;
 
 use crate::house::House;
 
-struct Answered {
+pub(crate) struct Answered {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
 impl Answered {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.text()))
     }
 
@@ -38,7 +38,7 @@ async fn ask(router: &Router, request: Request<Body>) -> Answered {
     Answered { status, headers, body: response.into_body().collect().await.unwrap().to_bytes().to_vec() }
 }
 
-async fn get(router: &Router, path: &str) -> Answered {
+pub(crate) async fn get(router: &Router, path: &str) -> Answered {
     ask(router, Request::get(format!("/api/v1{path}")).header("x-request-id", "r1").body(Body::empty()).unwrap()).await
 }
 

@@ -88,14 +88,47 @@ async fn run(file: &Path, flush_always: bool) -> Vec<String> {
     wrong
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sql_logic_tests_hold_hot_and_flushed() {
+fn files() -> Vec<std::path::PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 6);
+    files
+}
+
+/// Each function of ours and each error a statement can meet has a record; what needs a clock, a bound or a second client is elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_function_and_every_error_has_a_record() {
+    let records: Vec<Record> =
+        files().iter().flat_map(|file| parse(&fs::read_to_string(file).unwrap())).map(|(_, record)| record).collect();
+    let asked: Vec<&str> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Query { sql, .. } => Some(sql.as_str()),
+            _ => None,
+        })
+        .collect();
+    let house = House::new().await;
+    let help = crate::http::get(&query::routes(house.engine.clone()), "/functions").await.json();
+    for one in help["functions"].as_array().unwrap().iter().filter(|one| one["example"] != "") {
+        let name = one["name"].as_str().unwrap();
+        let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let names = |sql: &&str| {
+            sql.match_indices(name).any(|(at, _)| {
+                !is_word(sql[..at].chars().next_back()) && !is_word(sql[at + name.len()..].chars().next())
+            })
+        };
+        assert!(asked.iter().any(|sql| names(sql)), "no query record asks {name}");
+    }
+    for code in ["sql_syntax", "sql_invalid", "unknown_column", "unknown_table", "unknown_dataset", "read_only"] {
+        let is_met = |record: &Record| matches!(record, Record::Error { code: found, .. } if found == code);
+        assert!(records.iter().any(is_met), "no record meets {code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sql_logic_tests_hold_hot_and_flushed() {
     let mut wrong = Vec::new();
-    for file in files {
+    for file in files() {
         wrong.extend(run(&file, false).await);
         wrong.extend(run(&file, true).await);
     }
