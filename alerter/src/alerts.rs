@@ -201,17 +201,16 @@ impl Alerts {
         }
     }
 
-    /// A person turned a change off. What was turned off before and is still watched can no longer be told apart from it. `None`
-    /// when there is no such alert or it is over; a change is remembered once.
-    pub(crate) fn turned_off(&mut self, id: &str, action: OffAction, now: Timestamp) -> Option<Alert> {
-        let mut alert = self.entries.get(id).map(|entry| &entry.alert).filter(|alert| alert.is_open())?.clone();
-        if alert.off_actions.iter().any(|known| known.change == action.change) {
-            return Some(alert);
-        }
+    /// A person turned a change off. What was turned off before and is still watched can no longer be told apart from it. A
+    /// change is remembered once, and only by an open incident that began before.
+    pub(crate) fn turned_off(&mut self, id: &str, action: OffAction, now: Timestamp) {
+        let known = self.entries.get(id).map(|entry| &entry.alert);
+        let known = known.filter(|alert| alert.is_open() && alert.onset <= action.at);
+        let again = |alert: &&Alert| alert.offs_since_onset().any(|known| known.change == action.change);
+        let Some(mut alert) = known.filter(|alert| !again(alert)).cloned() else { return };
         settle_offs(&mut alert, Recovery::Unclear, now);
         alert.off_actions.push(action);
-        self.record(alert.clone(), TransitionKind::TurnedOff, false, now);
-        Some(alert)
+        self.record(alert, TransitionKind::TurnedOff, false, now);
     }
 
     /// Nobody can tell any more whether what was turned off helped.
@@ -400,7 +399,8 @@ mod tests {
         alerts.resolve(&id, now, now);
         let outcomes: Vec<_> = alerts.get(&id).unwrap().off_actions.iter().map(|action| action.outcome).collect();
         assert_eq!(outcomes, [Some(Recovery::Unclear), Some(Recovery::Recovered)]);
-        assert!(alerts.turned_off(&id, off("01J3"), now).is_none(), "it is over");
+        alerts.turned_off(&id, off("01J3"), now);
+        assert_eq!(alerts.get(&id).unwrap().off_actions.len(), 2, "it is over");
         let told = kinds(&mut alerts);
         assert_eq!(told[1..3], [(TransitionKind::TurnedOff, false), (TransitionKind::TurnedOff, false)]);
     }

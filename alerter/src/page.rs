@@ -204,7 +204,7 @@ fn sources(fitted: &Fitted, minute: Minute) -> Vec<String> {
 }
 
 /// Brings an alert up to `minute`: rates, loss, budget, slices. While it lasts, and within 15 minutes of the page, also its
-/// onset and suspects (`changes` is `None` when they are to stay). True when what a person would act on (onset, named
+/// onset and suspects, unless something was turned off (`changes` is `None` when they are to stay). True when what a person would act on (onset, named
 /// suspects) changed.
 pub(crate) fn refresh(
     alert: &mut Alert,
@@ -217,7 +217,9 @@ pub(crate) fn refresh(
 ) -> bool {
     let Some(fitted) = &parent.fitted else { return false };
     let before = (alert.onset, named_ids(alert));
-    if let Some(changes) = changes.filter(|_| minute - alert.paged_at.minutes() <= ONSET_MINUTES) {
+    // Once something was turned off the newest minutes speak of the recovery, too.
+    let young = minute - alert.paged_at.minutes() <= ONSET_MINUTES && alert.offs_since_onset().next().is_none();
+    if let Some(changes) = changes.filter(|_| young) {
         // An incident found while making up for a downtime may have begun before what the live state remembers.
         let remembered = minute - alert.onset_from.minutes() < onset::ONSET_LOOKBACK_MINUTES as i64;
         let onset = if alert.cause == Cause::Silence || !lasts || !remembered {

@@ -143,12 +143,22 @@ impl Alerter {
         }
     }
 
-    /// The incident remembers it, and watches whether its metric recovers.
+    /// The incident remembers it, as every other open one that names the change, and watches whether its metric recovers.
     async fn remember(&self, alert: &Alert, action: &OffAction) -> Alert {
         let now = self.shared.clock.now();
-        let after = self.shared.alerts.lock().turned_off(&alert.id, action.clone(), now);
+        {
+            let mut alerts = self.shared.alerts.lock();
+            let names = |other: &&Alert| {
+                let named = other.named_suspects().iter().any(|suspect| suspect.change["id"] == action.change.as_str());
+                named || other.id == alert.id
+            };
+            let ids: Vec<String> = alerts.open().filter(names).map(|other| other.id.clone()).collect();
+            for id in ids {
+                alerts.turned_off(&id, action.clone(), now);
+            }
+        }
         self.write_transitions(now).await;
-        after.unwrap_or_else(|| alert.clone())
+        self.shared.alerts.lock().get(&alert.id).cloned().unwrap_or_else(|| alert.clone())
     }
 
     /// False when the store does not take them.

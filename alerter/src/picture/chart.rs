@@ -115,7 +115,8 @@ fn round(value: f64) -> String {
 fn series(canvas: &mut Canvas, scale: &Scale, picture: &Picture) {
     let plot = scale.plot;
     let first = scale.middle(picture.onset) - plot.width / (scale.to - scale.from).max(1) as f32 / 2.0;
-    let last = picture.end.map_or(plot.right(), |end| scale.middle(end));
+    let known = picture.points.iter().rev().find(|point| point.actual.is_some());
+    let last = picture.end.or(known.map(|point| point.minute)).map_or(plot.right(), |end| scale.middle(end));
     canvas.area(Area { left: first, top: plot.top, width: (last - first).max(1.0), height: plot.height }, ALERT_TINT);
     for run in runs(picture, |point| point.band.is_some()) {
         let edge = |which: usize| {
@@ -220,17 +221,25 @@ fn label(canvas: &mut Canvas, fonts: &Fonts, plot: Area, at: (f32, f32), mark: &
 /// "37 fewer", beside what is missing.
 fn distance(canvas: &mut Canvas, fonts: &Fonts, scale: &Scale, picture: &Picture) {
     let ends = picture.onset..picture.end.unwrap_or(Minute::MAX);
-    let mut inside = picture.points.iter().filter(|point| ends.contains(&point.minute));
-    let seen: Vec<f64> = inside.clone().filter_map(|point| point.actual).collect();
-    let Some(last) = inside.next_back().filter(|_| !seen.is_empty() && !picture.distance.is_empty()) else { return };
+    let inside = |point: &&super::Point| ends.contains(&point.minute);
+    let seen: Vec<f64> = picture.points.iter().filter(inside).filter_map(|point| point.actual).collect();
+    let last = picture.points.iter().rev().filter(inside).find_map(|point| Some((point.minute, point.actual?)));
+    let Some((minute, value)) = last.filter(|_| !picture.distance.is_empty()) else { return };
     let edge = seen.iter().copied().fold(if picture.up { f64::MIN } else { f64::MAX }, |a, b| match picture.up {
         true => a.max(b),
         false => a.min(b),
     });
     let width = fonts.bold.width(&picture.distance, 13.0);
     let plot = scale.plot;
-    let right = (scale.middle(last.minute) + 2.0).clamp(plot.left + width + 6.0, plot.right() - 2.0);
-    let wanted = if picture.up { scale.y(edge) - 8.0 } else { scale.y(edge) + 18.0 };
+    // Right of the line while there is room, else below (or above) its end.
+    let end = scale.middle(minute);
+    let beside = plot.right() - end > width + 12.0;
+    let right = if beside { end + width + 8.0 } else { (end + 2.0).clamp(plot.left + width + 6.0, plot.right() - 2.0) };
+    let wanted = match (beside, picture.up) {
+        (true, _) => scale.y(value) + 4.5,
+        (false, true) => scale.y(edge) - 8.0,
+        (false, false) => scale.y(edge) + 18.0,
+    };
     let y = wanted.clamp(plot.top + 14.0, plot.bottom() - 6.0);
     // A halo keeps it readable over lines.
     let halo = Pen { ink: Ink(SURFACE.0, 85), width: 4.0, dash: &[] };

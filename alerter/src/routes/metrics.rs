@@ -133,6 +133,23 @@ struct Shown {
     score: Option<f64>,
 }
 
+/// Expected, lower, upper of a minute that was never judged, by today's forecast; `None` when it is too long ago.
+pub(super) fn modelled(
+    view: &MetricView,
+    slice: Option<&str>,
+    minute: Minute,
+    exposure: Option<f64>,
+) -> Option<(f64, (f64, f64))> {
+    let fitted = view.fitted.get(&slice.map(str::to_owned)).filter(|_| minute >= view.evaluated_to - PAST_MINUTES)?;
+    let share = view.metric.kind() == Kind::Ratio;
+    let known = exposure.filter(|exposure| *exposure > 0.0);
+    let exposure = if share { known.unwrap_or(view.usual_exposure).max(1.0) } else { 1.0 };
+    let interval = fitted.interval(minute, 1, exposure);
+    let upper = interval.upper / exposure;
+    let upper = if share { upper.min(1.0) } else { upper };
+    Some((interval.expected / exposure, (interval.lower / exposure, upper)))
+}
+
 fn columns(view: &MetricView, slice: Option<&str>, grid: &Grid, stored: &Stored) -> Value {
     let mut by_minute: BTreeMap<Minute, Shown> = BTreeMap::new();
     stored.for_each(|point| {
@@ -140,7 +157,6 @@ fn columns(view: &MetricView, slice: Option<&str>, grid: &Grid, stored: &Stored)
         let shown = Shown { actual: point.actual, exposure: point.exposure, band, score: point.score };
         by_minute.insert(point.minute, shown);
     });
-    let fitted = view.fitted.get(&slice.map(str::to_owned));
     let share = view.metric.kind() == Kind::Ratio;
     let mut out: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     let mut minute = grid.from;
@@ -155,17 +171,9 @@ fn columns(view: &MetricView, slice: Option<&str>, grid: &Grid, stored: &Stored)
                 actual.add(point.actual, weight);
                 score = score.into_iter().chain(point.score).reduce(f64::max);
             }
-            let band = point.and_then(|point| point.band);
             // A judged minute keeps the band it was judged by.
-            let by_model = || {
-                let fitted = fitted.filter(|_| m >= view.evaluated_to - PAST_MINUTES)?;
-                let known = point.and_then(|point| point.exposure).filter(|exposure| *exposure > 0.0);
-                let exposure = if share { known.unwrap_or(view.usual_exposure).max(1.0) } else { 1.0 };
-                let interval = fitted.interval(m, 1, exposure);
-                let upper = interval.upper / exposure;
-                let upper = if share { upper.min(1.0) } else { upper };
-                Some((interval.expected / exposure, (interval.lower / exposure, upper)))
-            };
+            let band = point.and_then(|point| point.band);
+            let by_model = || modelled(view, slice, m, point.and_then(|point| point.exposure));
             if let Some((mid, (low, high))) = band.or_else(by_model) {
                 expected.add(Some(mid), weight);
                 lower.add(Some(low), weight);

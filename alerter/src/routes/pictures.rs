@@ -7,7 +7,7 @@ use axum::{
 };
 use store::Timestamp;
 
-use super::{Failure, alerts::not_found};
+use super::{Failure, alerts::not_found, metrics::modelled};
 use crate::{
     Alerter,
     alert::Alert,
@@ -66,11 +66,14 @@ async fn shown_points(alerter: &Alerter, alert: &Alert, now: Timestamp) -> Resul
     let (from, to) = picture::window(alert, now);
     let shared = &alerter.shared;
     let slice = alert.slice.as_deref();
+    let view = shared.view.read().clone();
     let stored = points::between(&shared.engine, &shared.store, &alert.metric, slice, from, to).await;
     let stored = stored.map_err(|error| Failure::internal(&error))?;
     let mut points: std::collections::BTreeMap<i64, Point> = std::collections::BTreeMap::new();
     stored.for_each(|point| {
         let band = point.expected.zip(point.lower.zip(point.upper));
+        let by_model = || modelled(view.metrics.get(&alert.metric)?, slice, point.minute, point.exposure);
+        let band = band.or_else(by_model);
         let band = band.map(|(expected, (lower, upper))| [expected, lower, upper]);
         points.insert(point.minute, Point { minute: point.minute, actual: point.actual, band });
     });

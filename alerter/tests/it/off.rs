@@ -8,6 +8,11 @@ const HALF: Play = Play { success: 0.45, alive: true };
 
 /// An open incident with experiment 13 and a deploy as suspects, both with a way to turn them off.
 async fn incident() -> (World, Value) {
+    incident_of(8).await
+}
+
+/// The same, some minutes after its beginning.
+async fn incident_of(minutes: i64) -> (World, Value) {
     let mut world = World::start_with(60.0, &metric("")).await;
     world.import_weeks(4).await;
     world.play(30, NORMAL).await;
@@ -16,7 +21,7 @@ async fn incident() -> (World, Value) {
         .change_with("web", "deploy", onset - 4, json!({"off": world.receiver.off("/web", json!({"to": "previous"}))}))
         .await;
     world.change_with("13", "experiment", onset, json!({"off": world.receiver.off("/13", json!({"share": 0}))})).await;
-    world.play(8, HALF).await;
+    world.play(minutes, HALF).await;
     let alert = world.get("/api/v1/alerts?state=open").await["alerts"][0].clone();
     assert!(alert.is_object(), "no incident");
     (world, alert)
@@ -112,6 +117,42 @@ async fn the_wrong_one_has_not_recovered_and_the_right_one_has() {
     let facts =
         world.rows("SELECT change_id, outcome FROM system.off_actions WHERE type = 'judged' ORDER BY time").await;
     assert_eq!(facts, ["web not_recovered", "13 recovered"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_open_incident_that_names_the_change_watches_its_own_metric() {
+    let twin = metric("").replace("\"bookings\"\ntitle = \"Bookings\"", "\"paid\"\ntitle = \"Paid\"");
+    let mut world = World::start_with(60.0, &format!("{}{twin}", metric(""))).await;
+    world.import_weeks(4).await;
+    world.import_into("paid", 4).await;
+    world.play(20, NORMAL).await;
+    world.change_with("13", "experiment", world.minute, json!({"off": world.receiver.off("/13", json!({}))})).await;
+    world.play(6, HALF).await;
+    let open = world.get("/api/v1/alerts?state=open").await["alerts"].clone();
+    assert_eq!(open.as_array().unwrap().len(), 2, "{open}");
+    let order = json!({"change": "13", "confirm": open[0]["off"]["confirm"]});
+    assert_eq!(press(&world, &open[0], order).await.0, 200);
+    world.play(3, NORMAL).await;
+    for alert in open.as_array().unwrap() {
+        let now = world.get(&format!("/api/v1/alerts/{}", alert["id"].as_str().unwrap())).await;
+        assert_eq!(now["off_outcome"], "recovered", "{}", now["sentence"]);
+    }
+    assert_eq!(world.receiver.offs().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_soon_after_the_page_moves_neither_the_onset_nor_the_blame() {
+    let (mut world, alert) = incident_of(4).await;
+    let order = json!({"change": "13", "confirm": alert["off"]["confirm"]});
+    let (status, answer) = press(&world, &alert, order).await;
+    assert_eq!(status, 200, "{answer}");
+    // The minute of the press is partly of both.
+    world.play(1, Play { success: 0.9, alive: true }).await;
+    world.play(10, NORMAL).await;
+    let path = format!("/api/v1/alerts/{}", alert["id"].as_str().unwrap());
+    let now = world.get(&path).await;
+    assert_eq!((&now["onset"], &now["suspect_change"]), (&alert["onset"], &json!("13")), "{}", now["sentence"]);
+    assert_eq!(now["off_outcome"], "recovered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
