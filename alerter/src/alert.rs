@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use store::Timestamp;
 
 use crate::{
+    burn::Burn,
+    forecast::Sources,
     notify::Links,
     off::{Call, OffAction},
     rule::Condition,
@@ -180,6 +182,15 @@ pub struct Alert {
     pub score: f64,
     /// Its window.
     pub window_minutes: usize,
+    /// The score past which that window pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// What the window spent of the error budget, when that paged although no deviation passed the gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burn: Option<Burn>,
+    /// What entered the expectation, in numbers: growth a week, the levels of last week, last month and last year, the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Sources>,
     /// What entered the expectation: "growth", "last week" …
     #[serde(default)]
     pub sources: Vec<String>,
@@ -433,6 +444,9 @@ pub(crate) mod sample {
             budget_share: Some(0.18),
             score: 14.2,
             window_minutes: 5,
+            threshold: None,
+            burn: None,
+            basis: None,
             sources: vec!["growth".into(), "last week".into()],
             suspects: vec![suspect("01J1", "the yellow activation line of experiment 13", 0.81, 0.5)],
             unknown_share: 0.12,

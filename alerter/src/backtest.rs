@@ -7,13 +7,14 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
+    burn::{Burn, burn},
     forecast::{Fitted, Learning, Model, Settings},
     history::{History, Minute, Observation},
-    live::Live,
+    live::{Live, held_level},
     lost::{Loss, lost},
     mask::{first_whole_day, incident_mask, new_normal_mask},
     onset::{ONSET_LOOKBACK_MINUTES, Onset, Point, onset},
-    score::{Breach, Direction, Episode, EpisodeEvent, FAST_WINDOWS, Kind, Score},
+    score::{Breach, Direction, Episode, EpisodeEvent, Kind, Score},
     zone::{LocalClock, LocalDay},
 };
 
@@ -31,6 +32,8 @@ pub struct Page {
     pub closed: Option<Minute>,
     /// The window that paged.
     pub breach: Breach,
+    /// What it spent of the error budget, when that paged and not a window of the score.
+    pub burn: Option<Burn>,
     /// Expected and seen from onset to close, the difference, and its 95 % interval.
     pub loss: Loss,
     /// Times it broke out again within the hour after its end, which pages nobody anew.
@@ -134,7 +137,8 @@ impl Replay {
             self.replayed.learning += 1;
             return None;
         };
-        let score = self.live.step(&fitted, minute, seen);
+        let mut score = self.live.step(&fitted, minute, seen);
+        score.take_burn(burn(&fitted, &self.history, minute), self.settings.direction);
         if fitted.pages() {
             self.replayed.judged += usize::from(seen.is_some());
         } else {
@@ -174,6 +178,7 @@ impl Replay {
             onset: self.began(fitted, &breach, score.minute),
             closed: None,
             breach,
+            burn: score.paging_burn(),
             loss: lost([], 1.0, 0.0, 1.0),
             relapses: 0,
             new_normal: false,
@@ -182,7 +187,7 @@ impl Replay {
 
     fn began(&self, fitted: &Fitted, breach: &Breach, minute: Minute) -> Onset {
         let noise = fitted.noise();
-        let points = if breach.window < FAST_WINDOWS {
+        let points = if !breach.is_slow() {
             self.live.points(minute)
         } else {
             // The local level has followed a slow drift: measured against it nothing would be missing.
@@ -213,7 +218,7 @@ impl Replay {
     fn measure(&mut self, fitted: &Fitted, end: Minute) {
         let Some(page) = self.replayed.pages.last_mut() else { return };
         let began = page.onset.minute;
-        let level = if page.breach.window < FAST_WINDOWS { self.live.level() } else { 1.0 };
+        let level = if !page.breach.is_slow() { self.live.level() } else { 1.0 };
         let points = points_between(fitted, &self.history, began..end, level);
         let noise = fitted.noise();
         page.loss = lost(points, noise.phi_total(), noise.c_slow[fitted.local_hour(began)], noise.unit);
@@ -234,14 +239,14 @@ impl Replay {
     }
 }
 
-/// The points of a range with their day-ahead expectation times a level; NaN where nothing is known.
+/// The points of a range with their day-ahead expectation times a level held since its start; NaN where nothing is known.
 pub(crate) fn points_between(fitted: &Fitted, history: &History, range: Range<Minute>, level: f64) -> Vec<Point> {
-    let share = fitted.settings().kind == Kind::Ratio;
+    let (share, start) = (fitted.settings().kind == Kind::Ratio, range.start);
     range
         .map(|minute| {
             let seen = history.get(minute);
             let exposure = seen.map_or(0.0, |seen| seen.exposure);
-            let rate = fitted.rate(minute) * level;
+            let rate = fitted.rate(minute) * held_level(level, minute - start);
             let expected = if share { (rate * exposure).min(exposure) } else { rate };
             Point { minute, value: seen.map_or(f64::NAN, |seen| seen.value), expected, exposure }
         })

@@ -43,7 +43,7 @@ pub use rule::{GROUPS_MAX, Judged, Rule};
 use store::DatasetName;
 
 pub use crate::score::Direction;
-use crate::{calendar::Calendar, forecast::Yearly, history::Mask, score::Kind};
+use crate::{burn::Budget, calendar::Calendar, forecast::Yearly, history::Mask, score::Kind};
 
 /// Something wrong in a definition file, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -112,8 +112,8 @@ pub struct Metric {
     pub smallest_drop: f64,
     /// Channels that are told.
     pub channels: Vec<String>,
-    /// Share of the expected amount that may be lost in 28 days.
-    pub budget_share: Option<f64>,
+    /// What may be lost in 28 days (`budget_share`), and how much of it in an hour and in six pages (`burn_1h`, `burn_6h`).
+    pub budget: Option<Budget>,
     /// File of event days, relative to the folder, and the scope whose days apply (`None`: all of them).
     pub calendar_file: Option<(String, Option<String>)>,
     /// The event days read from it.

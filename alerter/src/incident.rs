@@ -102,7 +102,7 @@ mod tests {
     fn score(minute: Minute, ratio: f64) -> Score {
         let breach = (ratio >= 1.0).then_some(Breach {
             direction: Direction::Down,
-            window: 1,
+            window_minutes: 5,
             z: 5.0,
             threshold: 4.0,
             seen: 30.0,
@@ -118,6 +118,7 @@ mod tests {
             upper: 80.0,
             z: [0.0; WINDOW_COUNT],
             breach,
+            burn: None,
             fast_ratio: ratio,
             ratio,
             frozen: false,

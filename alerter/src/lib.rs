@@ -16,6 +16,7 @@
 // The forecasting half is pure: no clock, no I/O, no async.
 pub mod backtest;
 pub mod blind;
+pub mod burn;
 pub mod calendar;
 pub mod forecast;
 pub mod history;

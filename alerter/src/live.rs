@@ -4,9 +4,10 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "the ring stores f32; positions fit usize")]
 
+mod unrest;
+
 use crate::{
-    forecast::Fitted,
-    forecast::median::median,
+    forecast::{Fitted, Scale, median::median},
     history::{History, Minute, Observation},
     onset::{ONSET_LOOKBACK_MINUTES, Point},
     score::{
@@ -14,6 +15,7 @@ use crate::{
         passes_gate, threshold_ratio, window_score,
     },
 };
+use unrest::Unrest;
 
 /// Minutes kept: the longest window and the onset's look-back.
 pub const RING_MINUTES: usize = ONSET_LOOKBACK_MINUTES;
@@ -42,6 +44,10 @@ const MEDIAN_BLOCK_EVENTS: f64 = 10.0;
 /// How far back the last event is looked for after a restart.
 const GAP_MINUTES_MAX: i64 = 14 * 1440;
 
+/// A held level goes back to what was expected a day ahead in about so many minutes: what the last hour knew of the next one says
+/// little about tonight. Without it a level from a busy night kept an incident open through the next day.
+const HELD_MINUTES: f64 = 180.0;
+
 /// Hours replayed by [`Live::warmed`]: the ring, the level's hour, and what a freeze can hold back.
 const WARM_MINUTES: i64 = 360;
 
@@ -63,6 +69,9 @@ struct Block {
     start: Minute,
     seen: f64,
     expected: f64,
+    /// Expected at the local level of the time.
+    corrected: f64,
+    exposure: f64,
 }
 
 /// Rolling state of one series.
@@ -79,9 +88,11 @@ pub struct Live {
     /// Expected since the last event, over the minutes seen. Rates below a few an hour show an outage only by the time
     /// since the last event, which no window of three hours holds.
     gap_expected: f64,
+    unrest: Unrest,
     frozen_minutes: u32,
     suspicious: bool,
     held: bool,
+    held_minutes: u32,
 }
 
 impl Live {
@@ -99,9 +110,11 @@ impl Live {
             level: 1.0,
             revised: (Minute::MIN, 1.0),
             gap_expected: 0.0,
+            unrest: Unrest::default(),
             frozen_minutes: 0,
             suspicious: false,
             held: false,
+            held_minutes: 0,
         }
     }
 
@@ -140,6 +153,10 @@ impl Live {
 
     /// Holds the level while an incident is open, and lets it go.
     pub fn hold(&mut self, incident_open: bool) {
+        if !incident_open {
+            self.level = self.level_now();
+            self.held_minutes = 0;
+        }
         self.held = incident_open;
     }
 
@@ -209,6 +226,7 @@ impl Live {
         let minute = self.next;
         self.carry_over_midnight(fitted, minute);
         self.close_block(fitted, minute);
+        self.held_minutes = if self.held { self.held_minutes.saturating_add(1) } else { 0 };
         self.write(fitted, minute, observation, 0.0);
         match observation {
             Some(seen) if seen.value > 0.0 => self.gap_expected = 0.0,
@@ -223,7 +241,8 @@ impl Live {
         let ratio = fitted.settings().kind == Kind::Ratio;
         let exposure = observation.map_or(exposure_before, |seen| seen.exposure);
         let mu0 = if ratio { fitted.rate(minute) * exposure } else { fitted.rate(minute) };
-        let mu = if ratio { (mu0 * self.level).min(exposure) } else { mu0 * self.level };
+        let corrected = mu0 * self.level_now();
+        let mu = if ratio { corrected.min(exposure) } else { corrected };
         self.ring[position(minute)] = Slot {
             value: observation.map_or(f32::NAN, |seen| seen.value as f32),
             mu0: mu0 as f32,
@@ -231,6 +250,11 @@ impl Live {
             exposure: exposure as f32,
             variance: observation.map_or(0.0, |seen| seen.variance as f32),
         };
+    }
+
+    /// The local level that the next minute is expected at.
+    fn level_now(&self) -> f64 {
+        held_level(self.level, i64::from(self.held_minutes))
     }
 
     /// Closes the block that becomes old enough with `minute`, unless the level is frozen.
@@ -249,8 +273,21 @@ impl Live {
         }
         self.blocks[self.block_count] = block;
         self.block_count += 1;
+        self.compare_with_usual(fitted, minute);
         let c_slow = fitted.noise().c_slow[fitted.local_hour(minute)];
         self.level = local_level(&self.blocks[..self.block_count], c_slow);
+    }
+
+    /// Lets the last blocks say how far today strays from its usual error.
+    fn compare_with_usual(&mut self, fitted: &Fitted, minute: Minute) {
+        let Some(first) = self.block_count.checked_sub(unrest::BLOCKS) else { return };
+        let blocks = &self.blocks[first..self.block_count];
+        let total = |of: fn(&Block) -> f64| blocks.iter().map(of).sum::<f64>();
+        let expected = total(|block| block.corrected);
+        let noise = fitted.noise();
+        let scale = Scale::of(fitted.settings().kind, expected, total(|block| block.exposure));
+        let error = noise.c_fast[fitted.local_hour(minute)] * scale.size;
+        self.unrest.add(total(|block| block.seen) - expected, noise.phi_total() * scale.variance + error * error);
     }
 
     /// A new day's forecast has learnt from the day before; what the local level knew already must not count twice.
@@ -270,6 +307,8 @@ impl Live {
             if !slot.value.is_nan() {
                 block.seen += f64::from(slot.value.max(0.0)) / fitted.noise().unit;
                 block.expected += f64::from(slot.mu0) / fitted.noise().unit;
+                block.corrected += f64::from(slot.mu) / fitted.noise().unit;
+                block.exposure += f64::from(slot.exposure);
             }
         }
         if start < self.revised.0 {
@@ -297,6 +336,7 @@ impl Live {
             upper: bounds.upper,
             z: [0.0; WINDOW_COUNT],
             breach: None,
+            burn: None,
             fast_ratio: 0.0,
             ratio: 0.0,
             frozen: self.held || (self.suspicious && self.frozen_minutes < FREEZE_MINUTES_MAX),
@@ -311,7 +351,8 @@ impl Live {
             if sum.minutes * 2 < WINDOWS[window] || !passes_gate(sum, fitted.settings().smallest_drop) {
                 continue;
             }
-            let z = window_score(fitted.settings().kind, sum, spread(fitted, sum, window, minute, hour));
+            let spread = self.spread(fitted, sum, window, minute, hour);
+            let z = window_score(fitted.settings().kind, sum, spread);
             score.z[window] = z;
             let ratio = threshold_ratio(z, window, thresholds, direction);
             if window < FAST_WINDOWS {
@@ -321,7 +362,7 @@ impl Live {
                 let direction = if z < 0.0 { Direction::Down } else { Direction::Up };
                 score.breach = Some(Breach {
                     direction,
-                    window,
+                    window_minutes: WINDOWS[window],
                     z: z.abs(),
                     threshold: thresholds.of(z, window),
                     seen: sum.value,
@@ -355,7 +396,7 @@ impl Live {
         }
         // The thresholds of the shortest window that is not shorter hold.
         let window = WINDOWS.iter().position(|minutes| *minutes >= RECENT_MINUTES).unwrap_or(0);
-        let spread = spread(fitted, &sum, window, score.minute, fitted.local_hour(score.minute));
+        let spread = self.spread(fitted, &sum, window, score.minute, fitted.local_hour(score.minute));
         let settings = fitted.settings();
         let ratio = |z: f64, window: usize| threshold_ratio(z, window, fitted.thresholds(), settings.direction);
         let own = if sum.minutes * 3 < RECENT_MINUTES * 2 {
@@ -402,6 +443,21 @@ impl Live {
         sums
     }
 
+    /// Noise of a window; heavier sampling than usual and unrest widen it.
+    fn spread(&self, fitted: &Fitted, sum: &WindowSum, window: usize, minute: Minute, hour: usize) -> Spread {
+        let noise = fitted.noise();
+        let event = fitted.c_min(minute);
+        let fast = window < FAST_WINDOWS;
+        let usual = self.unrest.factor() * if fast { noise.c_fast[hour] } else { noise.c_slow[hour] };
+        // The local level makes good for about half of what an event day is forecast wrong.
+        let c = usual.hypot(if fast { event / 2.0 } else { event });
+        let mut basket = noise.basket;
+        if fitted.settings().kind == Kind::Count && sum.value > 0.0 {
+            basket = basket.max(sum.variance / sum.value);
+        }
+        Spread { phi: noise.phi - 1.0 + basket, c, unit: noise.unit }
+    }
+
     /// The recent minutes with data for [`crate::onset::onset`], oldest first, ending with `until`.
     #[must_use]
     pub fn points(&self, until: Minute) -> Vec<Point> {
@@ -420,22 +476,15 @@ impl Live {
     }
 }
 
-/// Noise of a window; heavier sampling than usual widens it.
-fn spread(fitted: &Fitted, sum: &WindowSum, window: usize, minute: Minute, hour: usize) -> Spread {
-    let noise = fitted.noise();
-    let event = fitted.c_min(minute);
-    // The local level makes good for about half of what an event day is forecast wrong.
-    let c = if window < FAST_WINDOWS { noise.c_fast[hour].hypot(event / 2.0) } else { noise.c_slow[hour].hypot(event) };
-    let mut basket = noise.basket;
-    if fitted.settings().kind == Kind::Count && sum.value > 0.0 {
-        basket = basket.max(sum.variance / sum.value);
-    }
-    Spread { phi: noise.phi - 1.0 + basket, c, unit: noise.unit }
-}
-
 /// Position of a minute in the ring.
 fn position(minute: Minute) -> usize {
     minute.rem_euclid(RING_MINUTES as i64) as usize
+}
+
+/// What is left of a local level that has been held for some minutes.
+#[must_use]
+pub fn held_level(level: f64, minutes: i64) -> f64 {
+    1.0 + (level - 1.0) * (-(minutes.max(0) as f64) / HELD_MINUTES).exp()
 }
 
 /// The level that closed blocks speak for, drawn to 1 by what the day-ahead forecast is worth.

@@ -7,6 +7,7 @@ use store::Timestamp;
 use crate::{
     alert::{Alert, Cause, Child, Measured, State},
     backtest::points_between,
+    burn::{BUDGET_DAYS, Burn},
     change::Change,
     definition::{Metric, direction_word},
     forecast::Fitted,
@@ -14,13 +15,11 @@ use crate::{
     lost::{Loss, lost},
     off::{self, Noise},
     onset::{self, Onset, Point},
-    score::{Breach, Direction, FAST_WINDOWS, Kind, WINDOWS},
+    score::{Breach, Direction, Kind, is_slow},
     series::{Series, usual_amount},
     suspect,
 };
 
-/// Days an error budget covers.
-const BUDGET_DAYS: i64 = 28;
 /// Minutes after the page in which the onset is still judged anew: later evidence speaks of the recovery.
 pub(crate) const ONSET_MINUTES: i64 = 15;
 /// Slices listed with an incident.
@@ -33,12 +32,13 @@ pub(crate) fn breached(
     metric: &Metric,
     series: &Series,
     breach: &Breach,
+    burn: Option<Burn>,
     minute: Minute,
     not_before: Option<Minute>,
     now: Timestamp,
 ) -> Option<Alert> {
     let fitted = series.fitted.as_ref()?;
-    let slow = is_slow(breach.window_minutes());
+    let slow = breach.is_slow();
     let mut onset = find_onset(metric, series, fitted, minute, breach.direction == Direction::Down, slow);
     if let Some(earliest) = not_before {
         onset.not_before(earliest);
@@ -47,7 +47,10 @@ pub(crate) fn breached(
     alert.slice.clone_from(&series.slice);
     alert.direction = direction_word(breach.direction).to_owned();
     alert.score = breach.z;
-    alert.window_minutes = WINDOWS[breach.window];
+    alert.window_minutes = breach.window_minutes;
+    alert.threshold = Some(breach.threshold);
+    alert.burn = burn;
+    alert.basis = Some(fitted.sources(minute).clone());
     alert.sources = sources(fitted, minute);
     place_onset(&mut alert, &onset);
     name(&mut alert, onset.minute);
@@ -61,6 +64,7 @@ pub(crate) fn silent(metric: &Metric, series: &Series, since: Minute, now: Times
     alert.direction = "down".to_owned();
     if let Some(fitted) = &series.fitted {
         alert.sources = sources(fitted, since);
+        alert.basis = Some(fitted.sources(since).clone());
     }
     place_onset(&mut alert, &Onset::certain(since));
     name(&mut alert, since);
@@ -122,6 +126,9 @@ fn blank(metric: &Metric, onset: Minute, now: Timestamp) -> Alert {
         budget_share: None,
         score: 0.0,
         window_minutes: 0,
+        threshold: None,
+        burn: None,
+        basis: None,
         sources: Vec::new(),
         suspects: Vec::new(),
         unknown_share: 1.0,
@@ -161,12 +168,6 @@ fn name(alert: &mut Alert, onset: Minute) {
 fn short_hash(text: &str) -> String {
     use sha2::Digest as _;
     hex::encode(&sha2::Sha256::digest(text.as_bytes())[..8])
-}
-
-/// True for the windows that are judged against the day-ahead forecast alone: the local level has followed a slow drift, so
-/// measured against it nothing would be missing.
-fn is_slow(window_minutes: usize) -> bool {
-    window_minutes > WINDOWS[FAST_WINDOWS - 1]
 }
 
 fn find_onset(metric: &Metric, series: &Series, fitted: &Fitted, minute: Minute, down: bool, slow: bool) -> Onset {
@@ -302,7 +303,7 @@ fn loss(fitted: &Fitted, points: &[Point], onset: Minute) -> Loss {
 fn budget_share(alert: &Alert, metric: &Metric, series: &Series, onset: Minute) -> Option<f64> {
     let (value, exposure) = usual_amount(&series.history, onset, BUDGET_DAYS)?;
     let bad_events = metric.kind() == Kind::Ratio && metric.direction == Direction::Up;
-    let allowed = metric.budget_share? * if bad_events { exposure } else { value };
+    let allowed = metric.budget?.share * if bad_events { exposure } else { value };
     let used = if alert.direction == "up" { -alert.missed } else { alert.missed };
     let used = if alert.cause == Cause::Silence { alert.unknown_up_to } else { used };
     (allowed > 0.0).then(|| (used / allowed).max(0.0))

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{history::Minute, threshold::Thresholds};
+use crate::{burn::Burn, history::Minute, threshold::Thresholds};
 
 /// Number of windows scored each minute.
 pub const WINDOW_COUNT: usize = 7;
@@ -143,8 +143,8 @@ pub fn passes_gate(sum: &WindowSum, smallest: f64) -> bool {
 pub struct Breach {
     /// Down or up, never both.
     pub direction: Direction,
-    /// Position in [`WINDOWS`].
-    pub window: usize,
+    /// Length of the window in minutes.
+    pub window_minutes: usize,
     /// Score, at least `threshold`.
     pub z: f64,
     /// The threshold learnt for this window.
@@ -156,10 +156,11 @@ pub struct Breach {
 }
 
 impl Breach {
-    /// Length of the window in minutes.
+    /// True for a window that is judged against the day-ahead forecast alone: the local level has followed a slow drift, so
+    /// measured against it nothing would be missing.
     #[must_use]
-    pub fn window_minutes(&self) -> usize {
-        WINDOWS[self.window]
+    pub fn is_slow(&self) -> bool {
+        is_slow(self.window_minutes)
     }
 
     /// How far past its threshold, 1 = just reached.
@@ -167,6 +168,12 @@ impl Breach {
     pub fn excess(&self) -> f64 {
         self.z / self.threshold
     }
+}
+
+/// See [`Breach::is_slow`].
+#[must_use]
+pub fn is_slow(window_minutes: usize) -> bool {
+    window_minutes > WINDOWS[FAST_WINDOWS - 1]
 }
 
 /// The verdict on one minute.
@@ -188,8 +195,10 @@ pub struct Score {
     pub upper: f64,
     /// Signed score of each of [`WINDOWS`] (negative: fewer than expected), 0 where the gate or missing data forbids one.
     pub z: [f64; WINDOW_COUNT],
-    /// The window furthest past its threshold, if any.
+    /// The window furthest past its threshold, if any; else the burn of the budget that pages.
     pub breach: Option<Breach>,
+    /// What the budget's windows spent, where it was looked at.
+    pub burn: Option<Burn>,
     /// Largest score over its threshold among the fast windows, in a watched direction.
     pub fast_ratio: f64,
     /// Largest score over its threshold among all windows, in a watched direction.
@@ -224,6 +233,18 @@ impl Recent {
 }
 
 impl Score {
+    /// Takes what the budget's windows spent: where no window of the score pages, they may.
+    pub fn take_burn(&mut self, burn: Option<Burn>, direction: Direction) {
+        self.burn = burn;
+        self.breach = self.breach.or_else(|| burn.and_then(|burn| burn.breach(direction)));
+    }
+
+    /// The burn of the budget, when that pages and no window of the score does.
+    #[must_use]
+    pub fn paging_burn(&self) -> Option<Burn> {
+        self.burn.filter(|burn| self.ratio < 1.0 && burn.ratio() >= 1.0)
+    }
+
     /// The score furthest from zero, unsigned.
     #[must_use]
     pub fn strongest(&self) -> f64 {
@@ -283,6 +304,8 @@ pub struct Episode {
     open_since: Option<Minute>,
     /// The episode was opened by a slow window, so slow windows must calm down as well before it closes.
     slow: bool,
+    /// It was opened by the burn of the budget, which must end before it closes; its share of what pages, when last looked at.
+    burning: Option<f64>,
     calm_minutes: u32,
     closed_at: Option<Minute>,
     harm: Harm,
@@ -320,14 +343,19 @@ impl Episode {
             let again = self.closed_at.is_some_and(|closed| score.minute - closed <= MERGE_MINUTES);
             *self = Self {
                 open_since: Some(score.minute),
-                slow: breach.window >= FAST_WINDOWS,
+                slow: breach.is_slow(),
+                burning: score.paging_burn().map(|burn| burn.ratio()),
                 harm: Harm { seen: breach.seen, expected: breach.expected },
                 ..Self::default()
             };
             return Some(if again { EpisodeEvent::Reopened } else { EpisodeEvent::Opened });
         }
         // A slow window remembers an outage for three hours after it ended; it only keeps open what it opened.
-        let ratio = if self.slow { score.ratio } else { score.fast_ratio };
+        let mut ratio = if self.slow { score.ratio } else { score.fast_ratio };
+        if let Some(burning) = &mut self.burning {
+            *burning = score.burn.map_or(*burning, |burn| burn.ratio());
+            ratio = ratio.max(*burning);
+        }
         if ratio >= CALM_RATIO {
             self.calm_minutes = 0;
         } else if score.value.is_some() {

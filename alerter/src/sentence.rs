@@ -66,7 +66,8 @@ pub fn long(alert: &Alert, now: Timestamp) -> String {
 /// turn it off.
 #[must_use]
 pub fn details(alert: &Alert) -> String {
-    let parts = [evidence(alert), missed(alert), children(alert), joined(alert), responsible(alert), off(alert)];
+    let parts =
+        [evidence(alert), missed(alert), burnt(alert), children(alert), joined(alert), responsible(alert), off(alert)];
     parts.into_iter().flatten().collect::<Vec<String>>().join(" ")
 }
 
@@ -330,6 +331,17 @@ fn missed(alert: &Alert) -> Option<String> {
             number::plain(high)
         )
     })
+}
+
+/// "No drop was deep enough to page, but 5.3 % of the error budget of 28 days went in 6 hours, where 5 % pages."
+fn burnt(alert: &Alert) -> Option<String> {
+    let burn = alert.burn?;
+    Some(format!(
+        "No deviation was deep enough to page, but {} of the error budget of 28 days went in {}, where {} pages.",
+        number::percent(burn.spent),
+        number::duration(burn.window_minutes),
+        number::percent(burn.limit)
+    ))
 }
 
 /// "Most of it: country=NL 62 %, country=DE 24 %."

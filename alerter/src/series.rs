@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use store::Timestamp;
 
 use crate::{
+    burn::{Burn, burn},
     definition::Metric,
     forecast::{Fitted, Learning, Model, Settings},
     history::{DAY_MINUTES, History, Minute, Observation, hidden_since},
@@ -43,6 +44,8 @@ pub(crate) struct Series {
     pub(crate) learning: Option<Learning>,
     pub(crate) live: Live,
     pub(crate) last: Option<Score>,
+    /// What was spent of the error budget when that was last looked at.
+    pub(crate) burn: Option<Burn>,
     /// The minute of the last fit.
     fitted_at: Option<Minute>,
 }
@@ -56,6 +59,7 @@ impl Series {
             learning: None,
             live: Live::new(start),
             last: None,
+            burn: None,
             fitted_at: None,
         }
     }
@@ -119,7 +123,12 @@ impl Series {
     pub(crate) fn step(&mut self, minute: Minute, observation: Option<Observation>) -> Option<Score> {
         self.put(minute, observation);
         let fitted = self.fitted.as_ref()?;
-        let score = self.live.step(fitted, minute, observation);
+        let mut score = self.live.step(fitted, minute, observation);
+        // Slices explain, they do not page.
+        if self.slice.is_none() {
+            score.take_burn(burn(fitted, &self.history, minute), fitted.settings().direction);
+            self.burn = score.burn.or(self.burn);
+        }
         self.last = Some(score);
         Some(score)
     }

@@ -1,8 +1,8 @@
 //! When does a score page: thresholds learnt from the series' own past, for a wanted return period.
 //!
 //! Maxima of each window's score in 2-hour blocks of the replayed past give two quantiles; the tail beyond them is
-//! taken as exponential. Quantiles and not means of excesses, so that an unknown outage in the past does not raise the
-//! threshold (the idea of peaks over threshold: Siffer et al., KDD 2017).
+//! taken as exponential, its scale as known no better than the blocks behind it allow. Quantiles and not means of excesses, so
+//! that an unknown outage in the past does not raise the threshold (the idea of peaks over threshold: Siffer et al., KDD 2017).
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,12 @@ pub const FULL_REPLAY_DAYS: usize = 14;
 
 /// Days without a false page that a set of parent metrics is promised.
 pub const RETURN_DAYS: f64 = 7.0;
+
+/// And a metric by itself: two pages in 30 days are the most that on-call trusts.
+pub const RETURN_DAYS_ALONE: f64 = 15.0;
+
+/// Blocks that tell no more than one would: the error of an expectation lasts for some hours.
+const BLOCKS_ALIKE: f64 = 2.0;
 
 /// Smallest scale of the tail.
 const TAIL_SCALE_MIN: f64 = 0.15;
@@ -56,10 +62,10 @@ impl Thresholds {
 }
 
 /// Return period of one window in days, so that `parent_metrics` metrics together page falsely once in
-/// [`RETURN_DAYS`] at most (Bonferroni over metrics and windows).
+/// [`RETURN_DAYS`] at most, and each once in [`RETURN_DAYS_ALONE`] (Bonferroni over metrics and windows).
 #[must_use]
 pub fn return_period_days(parent_metrics: u32) -> f64 {
-    RETURN_DAYS * f64::from(parent_metrics.max(1)) * WINDOW_COUNT as f64
+    (RETURN_DAYS * f64::from(parent_metrics.max(1))).max(RETURN_DAYS_ALONE) * WINDOW_COUNT as f64
 }
 
 /// Block maxima of the scores of a replayed past.
@@ -130,8 +136,10 @@ pub fn noise_floor(window_minutes: usize, return_days: f64) -> f64 {
     high
 }
 
-/// The level that a block maximum exceeds once in `blocks` blocks: `q80 + scale ln(.2 blocks)` with
-/// `scale = (q95 - q80) / ln 4`. 0 for no maxima.
+/// The level that a block maximum exceeds once in `blocks` blocks. The tail beyond the 80 % quantile is exponential with
+/// `scale = (q95 - q80) / ln 4`; of a scale learnt from `k` independent excesses the next one exceeds `x` with probability
+/// `(1 + x / (k scale))^-k` (the predictive distribution; `k` without end gives back the exponential). So the level is
+/// `q80 + scale k ((.2 blocks)^(1 / k) - 1)`: ten days of past ask for more than a month. 0 for no maxima.
 #[must_use]
 pub fn tail_quantile(maxima: &mut [f64], blocks: f64) -> f64 {
     if maxima.is_empty() {
@@ -139,7 +147,8 @@ pub fn tail_quantile(maxima: &mut [f64], blocks: f64) -> f64 {
     }
     let (q80, q95) = (quantile(maxima, 0.80), quantile(maxima, 0.95));
     let scale = ((q95 - q80) / 4_f64.ln()).max(TAIL_SCALE_MIN);
-    q80 + scale * (0.2 * blocks).ln().max(0.0)
+    let excesses = 0.2 * maxima.len() as f64 / BLOCKS_ALIKE;
+    q80 + scale * excesses * ((0.2 * blocks).max(1.0).powf(1.0 / excesses) - 1.0)
 }
 
 #[cfg(test)]
@@ -152,12 +161,20 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_exponential_beyond_two_quantiles() {
+    fn the_tail_is_exponential_beyond_two_quantiles_and_a_short_past_asks_for_more() {
         let mut maxima = quiet();
         let (q80, q95) = (quantile(&mut maxima.clone(), 0.8), quantile(&mut maxima.clone(), 0.95));
-        let expect = q80 + (q95 - q80) / 4_f64.ln() * (0.2 * 720.0_f64).ln();
-        assert!((tail_quantile(&mut maxima, 720.0) - expect).abs() < 1e-12);
-        assert!(tail_quantile(&mut maxima, 7200.0) > expect);
+        let scale = (q95 - q80) / 4_f64.ln();
+        let exponential = q80 + scale * (0.2 * 720.0_f64).ln();
+        let month = tail_quantile(&mut maxima, 720.0);
+        // 336 blocks hold 33.6 independent excesses.
+        let expect = q80 + scale * 33.6 * ((0.2 * 720.0_f64).powf(1.0 / 33.6) - 1.0);
+        assert!((month - expect).abs() < 1e-9 && month > exponential, "{month} for {expect}");
+        assert!(tail_quantile(&mut maxima, 7200.0) > month);
+        let mut week: Vec<f64> = maxima.iter().copied().step_by(4).collect();
+        assert!(tail_quantile(&mut week, 720.0) > month + scale, "a week is less sure");
+        let mut endless: Vec<f64> = maxima.iter().cycle().take(336_000).copied().collect();
+        assert!((tail_quantile(&mut endless, 720.0) - exponential).abs() < 0.05);
         assert!(tail_quantile(&mut [], 720.0).abs() < 1e-12);
     }
 
@@ -173,13 +190,13 @@ mod tests {
 
     #[test]
     fn more_parents_and_shorter_windows_mean_higher_floors() {
-        assert!((return_period_days(1) - 49.0).abs() < 1e-9);
+        assert!((return_period_days(1) - 105.0).abs() < 1e-9, "alone once in 15 days");
         assert!((return_period_days(10) - 490.0).abs() < 1e-9);
         let floor = |window, parents| noise_floor(window, return_period_days(parents));
         assert!(floor(2, 10) > floor(2, 1));
         assert!(floor(20, 1) > floor(180, 1));
-        // One minute in 70,560 exceeds 4.18 standard deviations.
-        assert!((floor(2, 1) - 4.2).abs() < 0.05, "{}", floor(2, 1));
+        // One minute in 151,200 exceeds 4.35 standard deviations.
+        assert!((floor(2, 1) - 4.37).abs() < 0.05, "{}", floor(2, 1));
     }
 
     #[test]

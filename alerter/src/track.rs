@@ -111,6 +111,7 @@ impl Tracked {
         settings.parent_metrics = u32::try_from(parent_metrics.max(1)).unwrap_or(u32::MAX);
         settings.calendar = self.metric.calendar.clone();
         settings.yearly = self.metric.last_year;
+        settings.budget = self.metric.budget;
         settings
     }
 

@@ -8,6 +8,7 @@ use store::Timestamp;
 
 use crate::{
     blind::BlindSpot,
+    burn::Burn,
     change::Change,
     coverage::Watcher,
     definition::{Metric, Problem, Rule, direction_word, kind_word},
@@ -28,6 +29,9 @@ pub(crate) struct MetricView {
     alerts_from: Option<Minute>,
     alert_id: Option<String>,
     last: Option<Value>,
+    /// What was last spent of the error budget, and what may be in 28 days.
+    burn: Option<Burn>,
+    allowed: Option<f64>,
     blind: Option<BlindSpot>,
     error: Option<String>,
     /// Slices seen but not followed, because of the caps.
@@ -113,6 +117,8 @@ impl MetricView {
             alerts_from,
             alert_id,
             last: last(tracked),
+            burn: parent.burn,
+            allowed: parent.fitted.as_ref().and_then(|fitted| fitted.allowance()).map(|known| known.allowed),
             blind: parent
                 .fitted
                 .as_ref()
@@ -162,7 +168,10 @@ impl MetricView {
             })),
             "file": metric.file, "error": self.error,
             "filter": metric.filter, "value": value, "denominator": denominator, "threshold_ms": threshold,
-            "owner": metric.owner, "runbook": metric.runbook, "budget_share": metric.budget_share,
+            "owner": metric.owner, "runbook": metric.runbook, "budget_share": metric.budget.map(|budget| budget.share),
+            "burn": metric.budget.map(|budget| json!({
+                "limit_1h": budget.limits[0], "limit_6h": budget.limits[1], "allowed": self.allowed, "last": self.burn,
+            })),
             "slices_left_out": self.slices_left_out, "smallest_drop": metric.smallest_drop, "channels": metric.channels,
         })
     }

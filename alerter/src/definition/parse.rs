@@ -13,6 +13,7 @@ use super::{
     rule::rule,
 };
 use crate::{
+    burn::{BURN_LIMITS, Budget},
     forecast::Yearly,
     history::{Mask, MaskReason},
     notify::{change_events, transport::is_address},
@@ -105,6 +106,21 @@ pub fn parse(file: &str, text: &str) -> Result<Definitions, Vec<Problem>> {
     }
 }
 
+/// `budget_share` with its limits.
+fn budget(fields: &mut Fields<'_, '_>, report: &mut Report<'_>) -> Option<Budget> {
+    let share = fields.number("budget_share", 0.000_001..=1.0, report);
+    let mut limits = BURN_LIMITS;
+    for (limit, key) in limits.iter_mut().zip(["burn_1h", "burn_6h"]) {
+        let Some(asked) = fields.number(key, 0.0..=1.0, report) else { continue };
+        if share.is_none() {
+            report
+                .problem(&fields.place(key), format!("`{key}` is a part of the error budget: it needs `budget_share`"));
+        }
+        *limit = asked;
+    }
+    share.map(|share| Budget { share, limits })
+}
+
 fn metric(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Option<Metric> {
     let before = report.problems.len();
     let name = fields.required_text("name", report).and_then(|name| checked_name(name, &fields, report));
@@ -119,7 +135,7 @@ fn metric(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Op
     let direction = direction(&mut fields, measure.as_ref(), report);
     let smallest_drop = fields.number("smallest_drop", 0.01..=0.95, report).unwrap_or(SMALLEST_DROP);
     let channels = fields.texts("channels", report);
-    let budget_share = fields.number("budget_share", 0.000_001..=1.0, report);
+    let budget = budget(&mut fields, report);
     let scope = fields.text("calendar_scope", report);
     let last_year = match fields.choice("last_year", &["off", "evidence", "on"], report) {
         Some("evidence") => Yearly::Evidence,
@@ -149,7 +165,7 @@ fn metric(file: &str, mut fields: Fields<'_, '_>, report: &mut Report<'_>) -> Op
         direction,
         smallest_drop,
         channels,
-        budget_share,
+        budget,
         calendar_file,
         calendar: Arc::default(),
         last_year,

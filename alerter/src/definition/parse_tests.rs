@@ -35,6 +35,8 @@ fn a_good_file_is_read_with_its_defaults() {
     let bookings = &definitions.metrics[0];
     assert_eq!((bookings.smallest_drop, bookings.direction), (0.12, Direction::Down));
     assert_eq!((bookings.zone, bookings.line), (chrono_tz::Europe::Amsterdam, 2));
+    let budget = Some(crate::burn::Budget { share: 0.005, limits: [0.02, 0.05] });
+    assert_eq!((bookings.budget, definitions.metrics[1].budget), (budget, None));
     let slow = &definitions.metrics[1];
     assert_eq!((slow.direction, slow.title.as_str()), (Direction::Up, "slow"));
     assert_eq!(slow.measure, Measure::Latency { value: "duration_ms".into(), threshold_ms: 500.0 });
@@ -50,6 +52,15 @@ fn check(text: &str, expect: &[(u32, &str)]) {
         assert_eq!(problem.line, *line, "{problem}");
         assert!(problem.message.contains(part), "{problem} does not say {part:?}");
     }
+}
+
+#[test]
+fn a_limit_of_the_budget_needs_a_budget() {
+    let text = "[[metric]]\nname = \"a\"\ndataset = \"shop\"\nburn_1h = 0.1\nburn_6h = 2\n";
+    check(
+        text,
+        &[(4, "`burn_1h` is a part of the error budget: it needs `budget_share`"), (5, "must be within 0 and 1")],
+    );
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Rule {
             direction: Direction::Both,
             smallest_drop: 0.0,
             channels: self.channels.clone(),
-            budget_share: None,
+            budget: None,
             calendar_file: None,
             calendar: Arc::default(),
             last_year: Yearly::Off,

@@ -115,8 +115,15 @@ impl Core {
                     self.alerts.lock().last(|alert| alert.metric == metric.name).and_then(|alert| alert.resolved_at);
                 let not_before = ended.map(Timestamp::minutes);
                 let Some(breach) = &score.breach else { return };
-                let Some(alert) = page::breached(&metric, &tracked.parent, breach, score.minute, not_before, now)
-                else {
+                let Some(alert) = page::breached(
+                    &metric,
+                    &tracked.parent,
+                    breach,
+                    score.paging_burn(),
+                    score.minute,
+                    not_before,
+                    now,
+                ) else {
                     return;
                 };
                 tracked.incident.named(alert.id.clone());
@@ -140,7 +147,8 @@ impl Core {
                         onset_from: onset,
                         onset_to: onset,
                         score: score.breach.map_or(alert.score, |breach| breach.z),
-                        window_minutes: score.breach.map_or(alert.window_minutes, |breach| breach.window_minutes()),
+                        window_minutes: score.breach.map_or(alert.window_minutes, |breach| breach.window_minutes),
+                        burn: score.paging_burn(),
                         ..alert
                     };
                     self.fresh.insert(id, Fresh { alert, kind: TransitionKind::Retriggered, closed: None });

@@ -182,6 +182,7 @@ impl<'a> Past<'a> {
             },
             quantiles: Quantiles::default(),
             thresholds: Thresholds::unlearnt(),
+            allowance: None,
             readiness: Readiness::Ready,
         };
         let first = (self.today - REPLAY_DAYS).max(self.days.first + 1);

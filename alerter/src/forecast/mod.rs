@@ -23,11 +23,13 @@ mod replay;
 mod yearly;
 
 pub use interval::{Interval, TRUSTED_COVERAGE};
+pub(crate) use noise::Scale;
 pub use noise::{HOURS, Noise};
 pub use yearly::Yearly;
 
 use crate::{
     blind::Sight,
+    burn::{Allowance, Budget},
     calendar::Calendar,
     history::{DAY_MINUTES, History, Minute, Observation},
     score::{Direction, Kind, WINDOW_COUNT},
@@ -64,6 +66,8 @@ pub struct Settings {
     pub calendar: Arc<Calendar>,
     /// Whether the same week of last year is asked, if the history goes back that far.
     pub yearly: Yearly,
+    /// What may be lost; without it only windows of the score page.
+    pub budget: Option<Budget>,
 }
 
 impl Settings {
@@ -79,6 +83,7 @@ impl Settings {
             horizon_days: 2,
             calendar: Arc::new(Calendar::default()),
             yearly: Yearly::default(),
+            budget: None,
         }
     }
 }
@@ -201,6 +206,7 @@ pub struct Fitted {
     noise: Noise,
     quantiles: Quantiles,
     thresholds: Thresholds,
+    allowance: Option<Allowance>,
     readiness: Readiness,
 }
 
@@ -295,6 +301,11 @@ impl Fitted {
         self.days[self.day_index(self.clock.day(minute))].c_min
     }
 
+    /// First minute of the local day of a minute.
+    pub(crate) fn day_start(&self, minute: Minute) -> Minute {
+        self.clock.day_start(self.clock.day(minute))
+    }
+
     /// Local hour of a minute, the grain of the noise.
     pub(crate) fn local_hour(&self, minute: Minute) -> usize {
         self.clock.minute_of_day(minute) / 60
@@ -310,6 +321,12 @@ impl Fitted {
     #[must_use]
     pub fn thresholds(&self) -> &Thresholds {
         &self.thresholds
+    }
+
+    /// What may be lost in 28 days, and the scores at which the burn of that pages; `None` without a budget or a past to tell it.
+    #[must_use]
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.allowance
     }
 
     /// Whether it pages, and how far it is to be trusted.

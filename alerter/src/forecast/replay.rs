@@ -76,7 +76,12 @@ impl Past<'_> {
         for step in &steps {
             maxima.add(&live.step(fitted, step.minute, self.seen(step)));
         }
-        fitted.thresholds = maxima.thresholds(return_period_days(self.settings.parent_metrics));
+        let return_days = return_period_days(self.settings.parent_metrics);
+        fitted.thresholds = maxima.thresholds(return_days);
+        fitted.allowance = self.settings.budget.and_then(|budget| {
+            let minutes = steps.iter().map(|step| (step.minute, self.seen(step)));
+            crate::burn::learn(fitted, budget, minutes, return_days)
+        });
     }
 
     fn seen(&self, step: &Step) -> Option<Observation> {

@@ -69,7 +69,7 @@ fn the_gate_lets_only_large_deviations_page() {
 fn minute(minute: Minute, ratio: f64, fast_ratio: f64, window: usize) -> Score {
     let breach = (ratio >= 1.0).then_some(Breach {
         direction: Direction::Down,
-        window,
+        window_minutes: WINDOWS[window],
         z: 5.0,
         threshold: 5.0,
         seen: 0.0,
@@ -85,6 +85,7 @@ fn minute(minute: Minute, ratio: f64, fast_ratio: f64, window: usize) -> Score {
         upper: 2.0,
         z: [0.0; WINDOW_COUNT],
         breach,
+        burn: None,
         fast_ratio,
         ratio,
         frozen: false,

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod budget;
 mod definitions;
 mod delivery;
 mod history;
@@ -12,5 +13,6 @@ mod page;
 mod published;
 mod quiet;
 mod rehearse;
+mod restart;
 mod rules;
 mod world;

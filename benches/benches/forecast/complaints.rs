@@ -12,8 +12,32 @@ use chrono_tz::Tz;
 
 use crate::{
     day_ahead::{HISTORY_DAYS, settings, test_start},
+    ordinary::united_states,
     series::Series,
 };
+
+/// WAPE in the cases that users complain of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Complaints {
+    /// Of the test days as they are.
+    pub(crate) clean: f64,
+    /// With a day of nothing a week before each.
+    pub(crate) hit: f64,
+    /// With that day masked.
+    pub(crate) masked: f64,
+    /// See [`clock_change`].
+    pub(crate) clock: Option<[f64; 3]>,
+    /// See [`holidays`].
+    pub(crate) holidays: Option<[f64; 3]>,
+}
+
+impl Complaints {
+    /// Judges a series.
+    pub(crate) fn of(series: &Series) -> Self {
+        let [clean, hit, masked] = contamination(series);
+        Self { clean, hit, masked, clock: clock_change(series), holidays: holidays(series) }
+    }
+}
 
 /// Absolute errors and totals of the hours of some days, each forecast at its midnight.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,7 +70,7 @@ fn clock(series: &Series, zone: Tz) -> LocalClock {
 }
 
 /// A day of nothing a week before each test day: WAPE clean, with the outage in the history, and with it masked.
-pub(crate) fn contamination(series: &Series) -> [f64; 3] {
+fn contamination(series: &Series) -> [f64; 3] {
     let (settings, clock) = (settings(series), clock(series, series.zone));
     let mut errors = [Errors::default(); 3];
     let mut day = clock.day(test_start(series) + DAY_MINUTES / 2);
@@ -72,7 +96,7 @@ pub(crate) fn contamination(series: &Series) -> [f64; 3] {
 
 /// The seven days after each clock change of the series' zone: WAPE with slots in UTC, with local slots, and of the weeks two weeks
 /// later, local; `None` when the zone does not change its clock in the series.
-pub(crate) fn clock_change(series: &Series) -> Option<[f64; 3]> {
+fn clock_change(series: &Series) -> Option<[f64; 3]> {
     let clock = clock(series, series.zone);
     let local = settings(series);
     let utc = Settings { zone: Tz::UTC, ..local.clone() };
@@ -96,7 +120,7 @@ fn flat<A, B, C>(((a, b), c): ((A, B), C)) -> (A, B, C) {
 
 /// Holidays of the United States that a file of two years or more holds: WAPE of those days taken as ordinary weekdays, as days of
 /// an unknown event, and with what past years did; days without a past year are left out.
-pub(crate) fn holidays(series: &Series) -> Option<[f64; 3]> {
+fn holidays(series: &Series) -> Option<[f64; 3]> {
     let clock = clock(series, series.zone);
     let days = united_states(clock.day(series.start), clock.day(series.end()));
     let second_year = clock.day(series.start) + 365 + 60;
@@ -151,34 +175,4 @@ pub(crate) fn yearly(series: &Series) -> Option<[[f64; 3]; 2]> {
     };
     let before = last - LocalDay::try_from(YEARLY_WINDOWS).unwrap_or(0) * 28;
     Some([judge(last, last + 28), judge(before, last)])
-}
-
-/// Federal holidays that move traffic, by rule.
-fn united_states(first: LocalDay, last: LocalDay) -> Vec<EventDay> {
-    use chrono::{Datelike as _, NaiveDate, Weekday};
-    let number = |date: NaiveDate| date.signed_duration_since(NaiveDate::default()).num_days() as LocalDay;
-    let mut days = Vec::new();
-    for year in 1990..2040 {
-        let fixed = [(1, 1, "New Year"), (7, 4, "Independence Day"), (12, 24, "Christmas Eve"), (12, 25, "Christmas")];
-        let nth = [(1, 3, Weekday::Mon, "King"), (2, 3, Weekday::Mon, "Presidents"), (9, 1, Weekday::Mon, "Labor Day")];
-        let thanksgiving = NaiveDate::from_weekday_of_month_opt(year, 11, Weekday::Thu, 4);
-        let mut memorial = (25..=31).filter_map(|day| NaiveDate::from_ymd_opt(year, 5, day));
-        let memorial = memorial.rfind(|date| date.weekday() == Weekday::Mon);
-        let dates = fixed
-            .iter()
-            .filter_map(|(month, day, name)| Some((NaiveDate::from_ymd_opt(year, *month, *day)?, *name)))
-            .chain(nth.iter().filter_map(|(month, n, weekday, name)| {
-                Some((NaiveDate::from_weekday_of_month_opt(year, *month, *weekday, *n)?, *name))
-            }))
-            .chain(thanksgiving.map(|date| (date, "Thanksgiving")))
-            .chain(thanksgiving.and_then(|date| Some((date.succ_opt()?, "day after Thanksgiving"))))
-            .chain(memorial.map(|date| (date, "Memorial Day")));
-        days.extend(dates.map(|(date, name)| EventDay {
-            day: number(date),
-            name: name.to_owned(),
-            scope: String::new(),
-        }));
-    }
-    days.retain(|event| (first..=last).contains(&event.day));
-    days
 }

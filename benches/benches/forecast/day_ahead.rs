@@ -6,10 +6,9 @@ use alerter::{
     forecast::{Model, Settings},
     history::{DAY_MINUTES, Minute},
     score::{Direction, Kind},
-    zone::LocalClock,
 };
 
-use crate::{baselines::BASELINES, series::Series};
+use crate::{baselines::BASELINES, ordinary::Ordinary, series::Series};
 
 /// Days of history each forecast may use.
 pub(crate) const HISTORY_DAYS: i64 = 56;
@@ -24,6 +23,8 @@ pub(crate) struct DayAhead {
     pub(crate) wape: Vec<f64>,
     /// Share of hours inside our 95 % interval.
     pub(crate) coverage: f64,
+    /// The same on ordinary days.
+    pub(crate) coverage_ordinary: f64,
     /// Hours judged.
     pub(crate) hours: usize,
     /// Mean time of a fit with replay, interval and thresholds.
@@ -49,10 +50,12 @@ pub(crate) fn settings(series: &Series) -> Settings {
 pub(crate) fn judge(series: &Series) -> DayAhead {
     let model = Model::new(settings(series));
     let from = test_start(series);
-    let clock = LocalClock::new(series.zone, series.start - DAY_MINUTES, series.end() + DAY_MINUTES);
+    let clock = series.clock();
     let (hours_start, hours) = series.hourly();
     let mut errors = vec![0.0; BASELINES.len() + 1];
-    let (mut total, mut inside, mut judged, mut fits) = (0.0, 0, 0, 0);
+    let ordinary = Ordinary::of(series);
+    let (mut total, mut fits) = (0.0, 0);
+    let mut inside: Vec<(bool, bool)> = Vec::new();
     let (mut fitting, mut refitting) = (Duration::ZERO, Duration::ZERO);
     let mut day = clock.day(from + DAY_MINUTES / 2);
     while clock.day_start(day + 1) <= series.end() {
@@ -82,15 +85,25 @@ pub(crate) fn judge(series: &Series) -> DayAhead {
                 *error += (seen - other[ahead]).abs();
             }
             total += seen;
-            judged += 1;
-            inside += usize::from(seen >= interval.lower && seen <= interval.upper);
+            inside.push((seen >= interval.lower && seen <= interval.upper, ordinary.holds(minute)));
         }
     }
     DayAhead {
         wape: errors.iter().map(|error| error / total).collect(),
-        coverage: f64::from(u32::try_from(inside).unwrap_or(0)) / judged.max(1) as f64,
-        hours: judged,
+        coverage: share(inside.iter().map(|hour| hour.0)),
+        coverage_ordinary: share(inside.iter().filter(|hour| hour.1).map(|hour| hour.0)),
+        hours: inside.len(),
         fit_time: fitting / fits.max(1),
         refit_time: refitting / fits.max(1),
     }
+}
+
+/// Share of those that hold; NaN of none.
+fn share(all: impl Iterator<Item = bool>) -> f64 {
+    let (mut count, mut held) = (0.0, 0.0);
+    for one in all {
+        count += 1.0;
+        held += f64::from(u8::from(one));
+    }
+    held / count
 }

@@ -19,6 +19,7 @@ use rand_distr::{Binomial, Distribution};
 
 use crate::{
     day_ahead::{HISTORY_DAYS, settings, test_start},
+    ordinary::Ordinary,
     series::Series,
 };
 
@@ -56,13 +57,43 @@ pub(crate) struct Incidents {
     pub(crate) pages_per_30_days: f64,
     /// The pages themselves.
     pub(crate) pages: Vec<Page>,
+    /// Pages that began and paged on ordinary days, those days, and what was seen in them.
+    pub(crate) ordinary: Ordinarily,
+    /// Relative error of the expectation corrected by the last hour, median over the hours of the last day's model.
+    pub(crate) c_fast: f64,
+    /// Mean events a minute of the days judged.
+    pub(crate) rate: f64,
     /// By factor, in the order of [`FACTORS`].
     pub(crate) found: Vec<Found>,
     /// Mean time of a minute's step.
     pub(crate) step_nanoseconds: f64,
 }
 
+/// What paged on ordinary days.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ordinarily {
+    pub(crate) days: f64,
+    pub(crate) pages: usize,
+    /// Loss stated by those pages, and all that was seen.
+    pub(crate) phantom: f64,
+    pub(crate) seen: f64,
+}
+
 impl Found {
+    /// What several showed together.
+    pub(crate) fn pooled<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        all.fold(Self::default(), |mut sum, one| {
+            sum.injected += one.injected;
+            sum.ended_early += one.ended_early;
+            sum.delays.extend(&one.delays);
+            sum.onset_at_page.extend(&one.onset_at_page);
+            sum.onset_later.extend(&one.onset_later);
+            sum.closed_after.extend(&one.closed_after);
+            sum.loss_inside.extend(&one.loss_inside);
+            sum
+        })
+    }
+
     /// Share found within the hour; NaN when none could be injected.
     pub(crate) fn share(&self) -> f64 {
         self.delays.len() as f64 / self.injected as f64
@@ -110,7 +141,7 @@ fn quantile(values: &[f64], q: f64) -> f64 {
 pub(crate) fn judge(series: &Series, parents: u32, seed: u64) -> Incidents {
     let settings = Settings { parent_metrics: parents, ..settings(series) };
     let from = test_start(series);
-    let clock = LocalClock::new(series.zone, series.start - DAY_MINUTES, series.end() + DAY_MINUTES);
+    let clock = series.clock();
     let mut random = StdRng::seed_from_u64(seed);
     let mut starts: Vec<(Minute, usize)> = (0..INCIDENTS * FACTORS.len())
         .map(|number| (random.random_range(from + 60..series.end() - 90), number % FACTORS.len()))
@@ -130,18 +161,43 @@ pub(crate) fn judge(series: &Series, parents: u32, seed: u64) -> Incidents {
         replay.step(minute, seen(series, minute));
         spent += began.elapsed();
     }
+    let c_fast = replay.fitted().map_or(f64::NAN, |fitted| fitted.noise().c_fast_typical());
     let replayed = replay.finish();
     let days = (series.end() - from) as f64 / DAY_MINUTES as f64;
     Incidents {
         pages_per_30_days: replayed.pages.len() as f64 / days * 30.0,
+        ordinary: ordinarily(series, from, &replayed.pages),
+        c_fast,
+        rate: series.value[index(series, from)..].iter().filter(|value| !value.is_nan()).sum::<f64>()
+            / (days * DAY_MINUTES as f64),
         pages: replayed.pages,
         found: injected.found,
         step_nanoseconds: spent.as_nanos() as f64 / (series.end() - from) as f64,
     }
 }
 
+fn index(series: &Series, minute: Minute) -> usize {
+    usize::try_from(minute - series.start).unwrap_or(usize::MAX)
+}
+
 fn seen(series: &Series, minute: Minute) -> Option<Observation> {
-    series.observation(usize::try_from(minute - series.start).unwrap_or(usize::MAX))
+    series.observation(index(series, minute))
+}
+
+fn ordinarily(series: &Series, from: Minute, pages: &[Page]) -> Ordinarily {
+    let ordinary = Ordinary::of(series);
+    let of_ordinary = |page: &&Page| ordinary.holds(page.minute) && ordinary.holds(page.onset.minute);
+    let mut all = Ordinarily::default();
+    for hour in (from..series.end()).step_by(60).filter(|hour| ordinary.holds(*hour)) {
+        let seen = &series.value[index(series, hour)..index(series, (hour + 60).min(series.end()))];
+        all.days += 1.0 / 24.0;
+        all.seen += seen.iter().filter(|value| !value.is_nan()).sum::<f64>();
+    }
+    for page in pages.iter().filter(of_ordinary) {
+        all.pages += 1;
+        all.phantom += page.loss.lost;
+    }
+    all
 }
 
 struct Injected<'a> {

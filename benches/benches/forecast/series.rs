@@ -4,7 +4,10 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use alerter::history::{DAY_MINUTES, History, Minute, Observation};
+use alerter::{
+    history::{DAY_MINUTES, History, Minute, Observation},
+    zone::LocalClock,
+};
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, NaiveDateTime};
 use chrono_tz::Tz;
@@ -89,6 +92,11 @@ impl Series {
             }
         }
         series
+    }
+
+    /// The clock of its zone over its span.
+    pub(crate) fn clock(&self) -> LocalClock {
+        LocalClock::new(self.zone, self.start - DAY_MINUTES, self.end() + DAY_MINUTES)
     }
 
     /// First minute after the last step.
