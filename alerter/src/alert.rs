@@ -71,6 +71,8 @@ pub enum Cause {
     Silence,
     /// A plain rule's condition holds.
     Rule,
+    /// Those exposed to a change do worse than the others in the same minutes.
+    Control,
 }
 
 /// The kind of quantity, which decides the wording.
@@ -223,6 +225,9 @@ pub struct Alert {
     pub channels: Vec<String>,
     /// The silence that kept it from being sent.
     pub silenced_by: Option<String>,
+    /// Id of the change, for an incident that its concurrent control opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_by: Option<String>,
     /// What a plain rule found.
     pub condition: Option<Condition>,
     /// The open incident whose page speaks for this one.
@@ -404,10 +409,18 @@ pub(crate) mod sample {
                 "off": {"url": "https://flags.example/13/off", "method": "POST", "body": {}}}),
             share,
             timing_bits: 7.8,
+            control_bits: 0.0,
+            dose_bits: 0.0,
+            reversal_bits: 0.0,
+            prior_bits: -3.9,
             prior: 0.02,
+            verdict: crate::suspect::Verdict::NoControl,
+            control: None,
+            outcome: None,
             wording: "began at".into(),
             phrase: phrase.into(),
             lag_minutes,
+            near: true,
         }
     }
 
@@ -463,6 +476,7 @@ pub(crate) mod sample {
             level_shifted_at: None,
             channels: vec!["oncall".into()],
             silenced_by: None,
+            found_by: None,
             condition: None,
             part_of: None,
             joined: Vec::new(),

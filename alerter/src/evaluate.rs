@@ -6,10 +6,13 @@
 //! up in the next round.
 
 mod cover;
+mod evidence;
 pub(crate) mod load;
 mod minute;
 pub(crate) mod rules;
 mod settle;
+mod suspects;
+mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +31,7 @@ use crate::{
     change::Change,
     definition::Folder,
     history::Minute,
+    ledger::lessons::Lessons,
     metrics::Counters,
     presence::{KEPT_MINUTES, Source},
     schedule,
@@ -76,12 +80,18 @@ pub(crate) struct Core {
     pub(crate) fresh: BTreeMap<String, Fresh>,
     /// Silences that ended in this round, with the minute.
     pub(crate) silences_over: Vec<(String, Minute)>,
+    /// Incidents that a control found and that are over, with the minute.
+    pub(crate) found_over: Vec<(String, Minute)>,
     /// Minutes in which this process did not run, or not wholly.
     pub(crate) down: Option<Range<Minute>>,
     /// Warnings about definitions that need the data: unknown columns.
     pub(crate) warnings: BTreeMap<String, String>,
     /// Points that could not be stored yet.
     pub(crate) unstored: Vec<Value>,
+    /// Rows of `system.suspect_changes` that could not be stored yet.
+    pub(crate) unstored_ledger: Vec<Value>,
+    /// What past incidents teach of the kinds of changes.
+    pub(crate) lessons: Lessons,
     /// The store refused our own points: then it refuses everybody's events, and emptiness is our fault.
     pub(crate) store_failing: bool,
     /// A minute was evaluated since open incidents were last brought up to date.
@@ -108,7 +118,8 @@ impl Core {
         }
         self.reread_rules(complete);
         self.advance_rules(complete, now).await;
-        self.settle(now);
+        self.settle(now).await;
+        self.store_ledger().await;
         self.cover_changes(now).await;
         self.store_points().await;
     }

@@ -39,7 +39,9 @@ pub mod coverage;
 pub mod definition;
 mod error;
 mod evaluate;
+pub mod exposure;
 pub mod incident;
+pub mod ledger;
 mod metrics;
 pub mod notify;
 pub mod off;
@@ -212,10 +214,13 @@ impl Alerter {
             sources: BTreeMap::new(),
             silent: BTreeMap::new(),
             silences_over: Vec::new(),
+            found_over: Vec::new(),
             fresh: BTreeMap::new(),
             down: None,
             warnings: BTreeMap::new(),
             unstored: Vec::new(),
+            unstored_ledger: Vec::new(),
+            lessons: ledger::rows::lessons(&read_events(&store, "suspect_changes")?),
             store_failing: false,
             advanced: false,
             changes: (0, Arc::default()),

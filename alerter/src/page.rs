@@ -12,6 +12,7 @@ use crate::{
     definition::{Metric, direction_word},
     forecast::Fitted,
     history::Minute,
+    ledger::Evidence,
     lost::{Loss, lost},
     off::{self, Noise},
     onset::{self, Onset, Point},
@@ -80,9 +81,21 @@ pub(crate) fn of_rule(metric: &Metric, group: Option<&String>, onset: &Onset, no
     alert
 }
 
+/// A new alert of what the concurrent control of a change found.
+pub(crate) fn of_control(metric: &Metric, change: &Change, down: bool, now: Timestamp) -> Alert {
+    let onset = change.time.minutes();
+    let mut alert = blank(metric, onset, now);
+    alert.cause = Cause::Control;
+    alert.direction = direction_word(if down { Direction::Down } else { Direction::Up }).to_owned();
+    alert.found_by = Some(change.id.clone());
+    place_onset(&mut alert, &Onset::certain(onset));
+    name(&mut alert, onset);
+    alert
+}
+
 /// Names the changes near an onset.
-pub(crate) fn suspect_changes(alert: &mut Alert, onset: &Onset, changes: &[Change]) {
-    let ranking = suspect::rank(onset, changes, alert.environment.as_deref());
+pub(crate) fn suspect_changes(alert: &mut Alert, onset: &Onset, changes: &[Change], evidence: &Evidence) {
+    let ranking = suspect::rank(onset, changes, alert.environment.as_deref(), evidence);
     (alert.suspects, alert.unknown_share) = (ranking.suspects, ranking.unknown_share);
 }
 
@@ -142,6 +155,7 @@ fn blank(metric: &Metric, onset: Minute, now: Timestamp) -> Alert {
         level_shifted_at: None,
         channels: metric.channels.clone(),
         silenced_by: None,
+        found_by: None,
         condition: None,
         part_of: None,
         joined: Vec::new(),
@@ -150,18 +164,22 @@ fn blank(metric: &Metric, onset: Minute, now: Timestamp) -> Alert {
     }
 }
 
-/// Id and dedup key, both deterministic in (metric, slice, onset).
+/// Id and dedup key, both deterministic in (metric, slice, onset), and for those a control found in the change.
 fn name(alert: &mut Alert, onset: Minute) {
     let time = chrono::DateTime::from_timestamp(onset * 60, 0).unwrap_or_default().format("%Y%m%dT%H%M");
-    let slice = alert.slice.as_deref().unwrap_or_default();
-    let marker = if alert.cause == Cause::Silence { "silence-" } else { "" };
-    let tag = if slice.is_empty() { String::new() } else { format!("-{}", short_hash(slice)) };
+    let part = alert.found_by.as_deref().or(alert.slice.as_deref()).unwrap_or_default();
+    let marker = match alert.cause {
+        Cause::Silence => "silence-",
+        Cause::Control => "control-",
+        Cause::Deviation | Cause::Rule => "",
+    };
+    let tag = if part.is_empty() { String::new() } else { format!("-{}", short_hash(part)) };
     alert.id = format!("{marker}{}{tag}-{time}", alert.metric);
-    let key = format!("yellowline:{marker}{}:{slice}:{time}", alert.metric);
+    let key = format!("yellowline:{marker}{}:{part}:{time}", alert.metric);
     alert.dedup_key = if key.len() <= DEDUP_KEY_BYTES_MAX {
         key
     } else {
-        format!("yellowline:{marker}{}:{}:{time}", alert.metric, short_hash(slice))
+        format!("yellowline:{marker}{}:{}:{time}", alert.metric, short_hash(part))
     };
 }
 
@@ -182,7 +200,7 @@ fn find_onset(metric: &Metric, series: &Series, fitted: &Fitted, minute: Minute,
     onset::onset(metric.kind(), &points, down, noise.phi_total(), noise.unit).unwrap_or_else(|| Onset::certain(minute))
 }
 
-fn place_onset(alert: &mut Alert, onset: &Onset) {
+pub(crate) fn place_onset(alert: &mut Alert, onset: &Onset) {
     alert.onset = Timestamp::from_minutes(onset.minute);
     alert.onset_from = Timestamp::from_minutes(onset.from);
     alert.onset_to = Timestamp::from_minutes(onset.to);
@@ -204,44 +222,47 @@ fn sources(fitted: &Fitted, minute: Minute) -> Vec<String> {
     .collect()
 }
 
-/// Brings an alert up to `minute`: rates, loss, budget, slices. While it lasts, and within 15 minutes of the page, also its
-/// onset and suspects, unless something was turned off (`changes` is `None` when they are to stay). True when what a person would act on (onset, named
-/// suspects) changed.
+/// The beginning as the evidence up to `minute` has it, while it is still judged: until 15 minutes after the page, unless something
+/// was turned off. `None` when it is to stay. `lasts`: the incident is still open.
+pub(crate) fn judged_onset(
+    alert: &Alert,
+    metric: &Metric,
+    parent: &Series,
+    lasts: bool,
+    minute: Minute,
+) -> Option<Onset> {
+    // Once something was turned off the newest minutes speak of the recovery, too.
+    let young = minute - alert.paged_at.minutes() <= ONSET_MINUTES && alert.offs_since_onset().next().is_none();
+    let fitted = parent.fitted.as_ref().filter(|_| young)?;
+    // An incident found while making up for a downtime may have begun before what the live state remembers.
+    let remembered = minute - alert.onset_from.minutes() < onset::ONSET_LOOKBACK_MINUTES as i64;
+    if alert.cause == Cause::Silence || !lasts || !remembered {
+        return Some(Onset::certain(alert.onset.minutes()));
+    }
+    let slow = is_slow(alert.window_minutes);
+    let mut onset = find_onset(metric, parent, fitted, minute, alert.direction == "down", slow);
+    // The name of the incident carries the onset of the page: only minutes around it are still believed.
+    onset.not_before(alert.onset.minutes() - ONSET_MINUTES);
+    Some(onset)
+}
+
+/// Brings an alert up to `minute`: rates, loss, budget, slices.
 pub(crate) fn refresh(
     alert: &mut Alert,
     metric: &Metric,
     parent: &Series,
     children: &BTreeMap<String, Series>,
-    changes: Option<&[Change]>,
-    lasts: bool,
     minute: Minute,
-) -> bool {
-    let Some(fitted) = &parent.fitted else { return false };
-    let before = (alert.onset, named_ids(alert));
-    // Once something was turned off the newest minutes speak of the recovery, too.
-    let young = minute - alert.paged_at.minutes() <= ONSET_MINUTES && alert.offs_since_onset().next().is_none();
-    if let Some(changes) = changes.filter(|_| young) {
-        // An incident found while making up for a downtime may have begun before what the live state remembers.
-        let remembered = minute - alert.onset_from.minutes() < onset::ONSET_LOOKBACK_MINUTES as i64;
-        let onset = if alert.cause == Cause::Silence || !lasts || !remembered {
-            Onset::certain(alert.onset.minutes())
-        } else {
-            let slow = is_slow(alert.window_minutes);
-            let mut onset = find_onset(metric, parent, fitted, minute, alert.direction == "down", slow);
-            // The name of the incident carries the onset of the page: only minutes around it are still believed.
-            onset.not_before(alert.onset.minutes() - ONSET_MINUTES);
-            onset
-        };
-        place_onset(alert, &onset);
-        suspect_changes(alert, &onset, changes);
-    }
+) {
+    let Some(fitted) = &parent.fitted else { return };
     measure(alert, metric, parent, fitted, minute);
     alert.children = shares_of_loss(alert, metric, children, minute);
-    before != (alert.onset, named_ids(alert))
 }
 
-fn named_ids(alert: &Alert) -> Vec<String> {
-    alert.named_suspects().iter().map(|suspect| suspect.change["id"].as_str().unwrap_or_default().to_owned()).collect()
+/// What a person would act on: when it began, and the changes named.
+pub(crate) fn acted_on(alert: &Alert) -> (Timestamp, Vec<String>) {
+    let named = alert.named_suspects().iter().map(|suspect| format!("{} {}", suspect.id(), suspect.wording));
+    (alert.onset, named.collect())
 }
 
 fn measure(alert: &mut Alert, metric: &Metric, series: &Series, fitted: &Fitted, minute: Minute) {
@@ -285,6 +306,15 @@ pub(crate) fn judge_off(alert: &mut Alert, series: &Series, minute: Minute, now:
 /// The level the series had when an incident began: it is held while the incident is open.
 fn level(alert: &Alert, series: &Series) -> f64 {
     if is_slow(alert.window_minutes) { 1.0 } else { series.live.level() }
+}
+
+/// The minutes of an incident with what was expected of them.
+pub(crate) fn points_of(alert: &Alert, series: &Series, minute: Minute) -> Vec<Point> {
+    let points = series
+        .fitted
+        .as_ref()
+        .map(|fitted| points_since(series, fitted, alert.onset.minutes(), minute, level(alert, series)));
+    points.unwrap_or_default()
 }
 
 /// The minutes from the onset on, expected at a local level; NaN where nothing is known.

@@ -10,6 +10,7 @@ use store::Timestamp;
 
 use crate::{
     alert::{Alert, Cause, Measured},
+    ledger::control::Control,
     off::Recovery,
     rule::Condition,
     suspect::Suspect,
@@ -280,14 +281,18 @@ fn sources(alert: &Alert) -> Option<String> {
     }
 }
 
-/// "By timing alone that is the cause with 81 %; 12 % remain for an unknown one. Activated by j.doe."
+/// "By timing alone that change gets 81 %, a cause without a line 12 %. Activated by j.doe."
 fn evidence(alert: &Alert) -> Option<String> {
     let best = alert.named_suspects().first()?;
     let text = |key: &str| best.change.get(key).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
+    let whole = |share: f64| number::percent((share * 100.0).round() / 100.0);
+    let compared = best.control.as_ref().filter(|_| best.by_control()).map(compared);
     let mut line = format!(
-        "By timing alone that change gets {}, a cause without a line {}.",
-        number::percent((best.share * 100.0).round() / 100.0),
-        number::percent((alert.unknown_share * 100.0).round() / 100.0)
+        "By {} that change gets {}, a cause without a line {}{}.",
+        if compared.is_some() { "concurrent control" } else { "timing alone" },
+        whole(best.share),
+        whole(alert.unknown_share),
+        compared.unwrap_or_default(),
     );
     let verb = match text("kind") {
         Some("experiment" | "flag") => "Activated",
@@ -302,6 +307,23 @@ fn evidence(alert: &Alert) -> Option<String> {
         line.push_str(&format!(" That change is owned by {owner}."));
     }
     Some(line)
+}
+
+/// ": those exposed to it have 71 % less than the others in the same minutes (63 % to 78 %)"
+fn compared(control: &Control) -> String {
+    let whole = |change: f64| number::percent((change * 100.0).round() / 100.0);
+    let (change, low, high) = if control.ratio < 1.0 {
+        (1.0 - control.ratio, 1.0 - control.ratio_high, 1.0 - control.ratio_low)
+    } else {
+        (control.ratio - 1.0, control.ratio_low - 1.0, control.ratio_high - 1.0)
+    };
+    let word = if control.ratio < 1.0 { "less" } else { "more" };
+    format!(
+        ": those exposed to it have {} {word} than the others in the same minutes ({} to {})",
+        whole(change),
+        whole(low.max(0.0)),
+        whole(high)
+    )
 }
 
 /// "Missed so far: 371 bookings (318 to 424), 18 % of the error budget of 28 days."

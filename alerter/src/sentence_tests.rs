@@ -151,3 +151,22 @@ fn an_unsure_onset_is_about() {
         "We would expect 67 bookings per minute, but see 37 fewer. That began about 10 minutes ago, no change near.",
     );
 }
+
+#[test]
+fn the_control_is_told_with_its_interval() {
+    use crate::ledger::control::{Basis, Comparison, Control, Group};
+    let compared = Comparison {
+        before: None,
+        after: [Group::events(30.0, 500.0), Group::events(100.0, 500.0)],
+        basis: Basis::Units,
+        randomised: true,
+    };
+    let mut alert = alert();
+    alert.suspects[0].control = Control::judge(&compared, "e", "c", true, 70.0);
+    assert!(long(&alert, minute(10)).contains("By timing alone"), "the wording follows the ledger");
+    alert.suspects[0].wording = crate::suspect::BY_CONTROL.into();
+    let text = long(&alert, minute(10));
+    let expect = "By concurrent control that change gets 81 %, a cause without a line 12 %: those exposed to it have 70 % less than the \
+                  others in the same minutes (54 % to 80 %).";
+    assert!(text.contains(expect), "{text}");
+}

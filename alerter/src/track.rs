@@ -264,7 +264,10 @@ impl Tracked {
         for from in ours.iter().filter_map(|alert| alert.level_shifted_at) {
             self.all_mut().for_each(|series| series.history.level_shift(from.minutes()));
         }
-        let deviations = ours.iter().filter(|alert| alert.cause == Cause::Deviation || alert.resolved_at.is_none());
+        let deviations = ours
+            .iter()
+            .filter(|alert| alert.cause == Cause::Deviation || alert.resolved_at.is_none())
+            .filter(|alert| alert.cause != Cause::Control);
         if let Some(last) =
             deviations.filter(|alert| !alert.id.starts_with("silence-")).max_by_key(|alert| alert.paged_at)
         {

@@ -5,11 +5,13 @@
 //! * [`rates`]: bookings per minute; [`markets`]: where they come from.
 //! * [`story`]: deploys, config changes, experiments, and the incident.
 //! * [`site`]: the requests of guests as wide events.
+//! * [`blame`]: incidents among decoy changes.
 //! * [`hostile`]: events that are hard to keep as they are.
 //! * [`client`]: HTTP; [`load`]: many connections of it; [`server`]: the binary under load; [`machine`]: what it all ran on.
 //!
 //! Everything is a function of a seed and of times that are passed in: the same arguments give the same bytes.
 
+pub mod blame;
 pub mod client;
 pub mod hostile;
 mod json;

@@ -44,4 +44,7 @@ pub use error::{Error, Position};
 pub use import::parquet_as_ndjson;
 pub use registry::RunningQuery;
 pub use routes::routes;
-pub use series::{Measure, MetricQuery, MinutePoint, MinuteSeries, TimeRange};
+pub use series::{
+    BEFORE_MINUTES, EXPOSURES_MAX, ExposedSums, Exposure, GroupSums, Measure, MetricQuery, MinutePoint, MinuteSeries,
+    TimeRange,
+};

@@ -5,10 +5,12 @@
 //! (ten times slower, see the query design's measurements).
 
 mod accumulate;
+mod exposed;
 mod metric;
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::{
     execution::TaskContext,
     physical_plan::execute_stream_partitioned,
@@ -17,6 +19,7 @@ use datafusion::{
 use futures::StreamExt;
 use store::{DatasetName, Timestamp};
 
+pub use self::exposed::{BEFORE_MINUTES, EXPOSURES_MAX, ExposedSums, Exposure, GroupSums};
 use self::{accumulate::Accumulator, metric::Scan};
 use crate::{
     catalog::Catalog,
@@ -223,28 +226,43 @@ async fn count(
     metrics: Vec<MetricQuery>,
     range: TimeRange,
 ) -> Result<Vec<MinuteSeries>, Error> {
-    let scan = Scan::new(&metrics, range)?;
-    let Some((statements, plan)) = plan(inner, dataset, &scan.sql, Unknown::Null).await? else {
+    let scan = Arc::new(Scan::new(&metrics, range)?);
+    let made = Arc::clone(&scan);
+    let parts = fold(inner, dataset, &scan.sql, move || Accumulator::new(Arc::clone(&made), range), Accumulator::add);
+    let Some(parts) = parts.await? else {
         return Ok(metrics.iter().map(|metric| Accumulator::nothing(&metric.name)).collect());
     };
+    let mut total = Accumulator::new(scan, range);
+    parts.into_iter().for_each(|part| total.merge(part));
+    Ok(total.series(inner.config.slice_values_max))
+}
+
+/// Runs a SELECT of our own over a dataset and folds the rows of each partition; `None` if the dataset does not exist.
+async fn fold<T: Send + 'static>(
+    inner: &Inner,
+    dataset: &DatasetName,
+    sql: &str,
+    new: impl Fn() -> T,
+    add: fn(&mut T, &RecordBatch) -> datafusion::common::Result<()>,
+) -> Result<Option<Vec<T>>, Error> {
+    let Some((statements, plan)) = plan(inner, dataset, sql, Unknown::Null).await? else { return Ok(None) };
     let context = Arc::new(TaskContext::from(statements.state()));
     let streams =
         execute_stream_partitioned(plan, context).map_err(|error| statements.error("starting to count", error))?;
-    let scan = Arc::new(scan);
     let mut tasks = tokio::task::JoinSet::new();
     for mut stream in streams {
-        let mut accumulator = Accumulator::new(Arc::clone(&scan), range);
+        let mut part = new();
         tasks.spawn(async move {
             while let Some(batch) = stream.next().await {
-                accumulator.add(&batch?)?;
+                add(&mut part, &batch?)?;
             }
-            Ok::<_, datafusion::common::DataFusionError>(accumulator)
+            Ok::<_, datafusion::common::DataFusionError>(part)
         });
     }
-    let mut total = Accumulator::new(scan, range);
+    let mut parts = Vec::new();
     while let Some(done) = tasks.join_next().await {
         let part = done.map_err(|error| datafusion::common::DataFusionError::External(Box::new(error))).flatten();
-        total.merge(part.map_err(|error| statements.error("counting", error))?);
+        parts.push(part.map_err(|error| statements.error("counting", error))?);
     }
-    Ok(total.series(inner.config.slice_values_max))
+    Ok(Some(parts))
 }

@@ -93,6 +93,9 @@ fn the_demo_pages_for_experiment_13_and_recovers_when_it_is_switched_off() {
     assert!(sentence.contains("yellow activation line of experiment 13"), "{sentence}");
     let suspects = alert["suspects"].as_array().unwrap();
     assert_eq!(suspects[0]["change"]["experiment"], "13");
+    assert_eq!(suspects[0]["wording"], "by concurrent control", "{}", suspects[0]);
+    let ratio = suspects[0]["control"]["ratio"].as_f64().unwrap();
+    assert!((0.1..0.6).contains(&ratio), "of variant B a third pays: {ratio}");
     assert!(suspects.iter().all(|suspect| suspect["change"]["environment"] == "production"), "{suspects:?}");
     let loss = alert["deficit_per_minute"].as_f64().unwrap() / alert["expected_per_minute"].as_f64().unwrap();
     assert!((0.35..0.75).contains(&loss), "a loss of {loss}");

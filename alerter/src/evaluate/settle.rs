@@ -11,6 +11,7 @@ use crate::{
     history::Minute,
     mask::{first_whole_day, new_normal_mask},
     off::{self, Recovery},
+    onset::Onset,
     page,
     track::Tracked,
 };
@@ -18,7 +19,10 @@ use crate::{
 impl Core {
     /// Records the incidents of this round and refreshes the open ones. Incidents that began and ended within the round (they
     /// were made up after a downtime) are recorded, but nobody is woken for them.
-    pub(super) fn settle(&mut self, now: Timestamp) {
+    pub(super) async fn settle(&mut self, now: Timestamp) {
+        if self.advanced {
+            self.watch_changes(now).await;
+        }
         // Nothing new is known of an incident before its next minute.
         let open: Vec<Alert> = match std::mem::take(&mut self.advanced) {
             true => self.alerts.lock().open().cloned().collect(),
@@ -31,9 +35,9 @@ impl Core {
         for (id, Fresh { mut alert, kind, closed }) in fresh {
             if alert.cause == Cause::Rule {
                 let window = (alert.onset_from.minutes(), alert.onset_to.minutes());
-                page::suspect_changes(&mut alert, &crate::onset::Onset::within(window.0, window.1), &changes);
+                self.suspect(&mut alert, &Onset::within(window.0, window.1), &changes, now.minutes()).await;
             }
-            self.refresh(&mut alert, &changes, closed);
+            self.refresh(&mut alert, &changes, closed).await;
             if kind == TransitionKind::Triggered && closed.is_none() {
                 self.alerts.lock().join(&mut alert, i64::from(self.config.group_minutes), now);
             }
@@ -43,12 +47,15 @@ impl Core {
             }
         }
         for mut alert in open {
-            let changed = self.refresh(&mut alert, &changes, None) | self.take_as_normal(&mut alert, now);
+            let changed = self.refresh(&mut alert, &changes, None).await | self.take_as_normal(&mut alert, now);
             let judged = self.judge_off(&mut alert, now);
             let mut alerts = self.alerts.lock();
             if alerts.get(&alert.id).is_some_and(Alert::is_open) {
                 if judged { alerts.off_judged(alert, now) } else { alerts.update(alert, changed, now) }
             }
+        }
+        for (id, minute) in std::mem::take(&mut self.found_over) {
+            self.alerts.lock().resolve(&id, Timestamp::from_minutes(minute), now);
         }
         for (id, minute) in std::mem::take(&mut self.silences_over) {
             self.alerts.lock().resolve(&id, Timestamp::from_minutes(minute), now);
@@ -81,19 +88,24 @@ impl Core {
         true
     }
 
-    /// Brings an alert up to its metric's last minute, or to the one it ended at.
-    fn refresh(&self, alert: &mut Alert, changes: &[Change], closed: Option<Minute>) -> bool {
+    /// Brings an alert up to its metric's last minute, or to the one it ended at. True when what a person would act on changed.
+    async fn refresh(&mut self, alert: &mut Alert, changes: &[Change], closed: Option<Minute>) -> bool {
+        if alert.cause == Cause::Control {
+            return self.refresh_found(alert, changes).await;
+        }
         let Some(tracked) = self.tracked.get(&alert.metric) else { return false };
+        let before = page::acted_on(alert);
         let minute = closed.unwrap_or(tracked.evaluated_to) - 1;
-        page::refresh(
-            alert,
-            &tracked.metric,
-            &tracked.parent,
-            &tracked.children,
-            Some(changes),
-            closed.is_none(),
-            minute,
-        )
+        let onset = page::judged_onset(alert, &tracked.metric, &tracked.parent, closed.is_none(), minute);
+        if let Some(onset) = &onset {
+            page::place_onset(alert, onset);
+        }
+        page::refresh(alert, &tracked.metric, &tracked.parent, &tracked.children, minute);
+        if let Some(onset) = &onset {
+            self.suspect(alert, onset, changes, minute).await;
+        }
+        self.judge_reversals(alert, changes, minute);
+        before != page::acted_on(alert)
     }
 
     /// Whether turning a change off helped, once that can be told. A rule says it by ending, or by not ending.
@@ -116,7 +128,7 @@ impl Core {
         if let (Some(mut alert), Some(Tracked { metric, parent, children, .. })) =
             (alerts.get(id).cloned(), self.tracked.get(name))
         {
-            page::refresh(&mut alert, metric, parent, children, None, false, closed - 1);
+            page::refresh(&mut alert, metric, parent, children, closed - 1);
             alerts.update(alert, false, now);
         }
         alerts.resolve(id, Timestamp::from_minutes(closed), now);

@@ -7,6 +7,7 @@ mod budget;
 mod definitions;
 mod delivery;
 mod history;
+mod ledger;
 mod off;
 mod page;
 #[path = "../../src/notify/published.rs"]

@@ -335,6 +335,11 @@ impl World {
         }
     }
 
+    /// Sets the clock to a second of a minute.
+    pub(crate) fn clock_at(&self, minute: i64, second: i64) {
+        *self.clock.0.lock() = at(minute, second);
+    }
+
     /// Lets the alerter look, some seconds after the last minute played.
     pub(crate) async fn look(&self, seconds: i64) {
         let now = at(self.minute, seconds);

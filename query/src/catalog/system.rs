@@ -196,6 +196,50 @@ const CHANGE_COVERAGE: Known = Known {
     revised_by: &["change_id", "metric"],
 };
 
+const SUSPECT_CHANGES: Known = Known {
+    name: "suspect_changes",
+    stored_as: &[],
+    columns: &[
+        ("time", Time),
+        ("alert_id", Text),
+        ("change_id", Text),
+        ("revision", BigInt),
+        ("metric", Text),
+        ("environment", Text),
+        ("kind", Text),
+        ("title", Text),
+        ("rank", BigInt),
+        ("share", Double),
+        ("unknown_share", Double),
+        ("timing_bits", Double),
+        ("control_bits", Double),
+        ("dose_bits", Double),
+        ("prior_bits", Double),
+        ("reversal_bits", Double),
+        ("prior", Double),
+        ("lag_minutes", Double),
+        ("verdict", Text),
+        ("basis", Text),
+        ("exposed", Text),
+        ("control", Text),
+        ("exposed_before", Double),
+        ("exposed_after", Double),
+        ("control_before", Double),
+        ("control_after", Double),
+        ("exposed_trials", Double),
+        ("control_trials", Double),
+        ("ratio", Double),
+        ("ratio_low", Double),
+        ("ratio_high", Double),
+        ("explanatory_power", Double),
+        ("explanatory_power_high", Double),
+        ("outcome", Text),
+        ("wording", Text),
+        ("phrase", Text),
+    ],
+    revised_by: &["alert_id", "change_id"],
+};
+
 const FIRST_SEEN: Known = Known {
     name: "first_seen",
     stored_as: &[],
@@ -242,11 +286,19 @@ const OFF_ACTIONS: Known = Known {
 };
 
 /// Names of all tables here.
-pub(super) const NAMES: [&str; 7] =
-    ["changes", "metric_points", "alerts", "notifications", "change_coverage", "off_actions", "first_seen"];
+pub(super) const NAMES: [&str; 8] = [
+    "changes",
+    "metric_points",
+    "alerts",
+    "notifications",
+    "change_coverage",
+    "suspect_changes",
+    "off_actions",
+    "first_seen",
+];
 
 pub(super) fn known(table: &str) -> Option<&'static Known> {
-    [&CHANGES, &METRIC_POINTS, &ALERTS, &NOTIFICATIONS, &CHANGE_COVERAGE, &OFF_ACTIONS, &FIRST_SEEN]
+    [&CHANGES, &METRIC_POINTS, &ALERTS, &NOTIFICATIONS, &CHANGE_COVERAGE, &SUSPECT_CHANGES, &OFF_ACTIONS, &FIRST_SEEN]
         .into_iter()
         .find(|known| known.name == table)
 }

@@ -88,7 +88,7 @@ fn slice(name: &str) -> String {
     format!("CAST({} AS VARCHAR)", quoted(name))
 }
 
-fn in_environment(metric: &MetricQuery) -> Option<String> {
+pub(super) fn in_environment(metric: &MetricQuery) -> Option<String> {
     metric.environment.as_ref().map(|name| format!("environment = '{}'", name.replace('\'', "''")))
 }
 
@@ -97,7 +97,7 @@ fn all_of(conditions: Vec<Option<String>>) -> Option<String> {
     (!conditions.is_empty()).then(|| conditions.join(" AND "))
 }
 
-fn numerator(metric: &MetricQuery) -> Option<String> {
+pub(super) fn numerator(metric: &MetricQuery) -> Option<String> {
     let over = match &metric.measure {
         Measure::Latency { value, threshold_ms } => Some(format!("({value}) > {}", number(*threshold_ms))),
         // A failed request that never was an attempt does not count: the numerator lies within the denominator.
@@ -108,7 +108,7 @@ fn numerator(metric: &MetricQuery) -> Option<String> {
     all_of(vec![in_environment(metric), metric.filter.clone(), over])
 }
 
-fn denominator(metric: &MetricQuery) -> Option<String> {
+pub(super) fn denominator(metric: &MetricQuery) -> Option<String> {
     match &metric.measure {
         Measure::Ratio { denominator } => all_of(vec![in_environment(metric), Some(denominator.clone())]),
         Measure::Latency { value, .. } => {
@@ -118,7 +118,7 @@ fn denominator(metric: &MetricQuery) -> Option<String> {
     }
 }
 
-fn has_denominator(metric: &MetricQuery) -> bool {
+pub(super) fn has_denominator(metric: &MetricQuery) -> bool {
     matches!(metric.measure, Measure::Ratio { .. } | Measure::Latency { .. })
 }
 
@@ -132,7 +132,7 @@ fn number(value: f64) -> String {
     format!("CAST('{value}' AS DOUBLE)")
 }
 
-fn literal(at: Timestamp) -> String {
+pub(super) fn literal(at: Timestamp) -> String {
     format!("TIMESTAMP '{}'", at.to_rfc3339())
 }
 

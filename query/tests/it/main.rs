@@ -4,6 +4,7 @@
 
 mod aliases;
 mod bounds;
+mod exposed;
 mod hot_cold;
 mod house;
 mod http;
