@@ -1,6 +1,6 @@
 //! `explain_diff`: does it find planted cuts, is it silent on healthy data, how long does it take?
 //!
-//!     cargo build --release && cargo bench -p yellowline-benches --bench explain -- --events 290000
+//!     cargo build --release && cargo bench --workspace --bench explain -- --events 290000
 //!
 //! `--input FILE --selection SQL [--baseline SQL]` asks of a foreign file (NDJSON, or Parquet by its ending) instead.
 //!

@@ -1,7 +1,7 @@
 //! How long do an engineer's questions take? Loads events into a real `yellowline serve`, asks over HTTP, restarts it (so that
 //! everything lies in files) and asks again.
 //!
-//!     cargo build --release && cargo bench -p yellowline-benches --bench query -- --events 1000000
+//!     cargo build --release && cargo bench --workspace --bench query -- --events 1000000
 //!
 //! First run and median of the next five, wall time at the client, JSON answers. Constants are drawn from the seed.
 

@@ -8,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    Error, applier, flush, maintenance,
+    Error, applier, flush, maintenance, priority,
     shared::Shared,
     writer::{Writer, WriterStart},
 };
@@ -39,7 +39,10 @@ impl Threads {
         threads.spawn("applier", move || applier::run(&applier_shared, &applied))?;
         threads.spawn("flusher", move || flush::run(&flusher_shared))?;
         let maintenance_shared = Arc::clone(shared);
-        threads.spawn("maintenance", move || maintenance::run(&maintenance_shared))?;
+        threads.spawn("maintenance", move || {
+            priority::lower();
+            maintenance::run(&maintenance_shared);
+        })?;
         Ok(threads)
     }
 

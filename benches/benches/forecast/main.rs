@@ -1,6 +1,6 @@
 //! How good are forecasts and pages, on any series?
 //!
-//! `cargo bench -p yellowline-benches --bench forecast -- FILE.csv[.gz][,zone=Area/City][,sparse] …` judges each file:
+//! `cargo bench --workspace --bench forecast -- FILE.csv[.gz][,zone=Area/City][,sparse] …` judges each file:
 //! hourly day-ahead forecasts of the last 28 days from 8 weeks before each, against baselines; then the same days minute by
 //! minute: pages on the series as it is, and injected incidents found. Series coarser than a minute are drawn as counts of
 //! 10, 100 and 1,000 a minute with their rate; then what users complain of (an outage in the past, the clock change, holidays), and

@@ -1,6 +1,6 @@
 //! How much does a durable event cost? Posts wide events (281 columns, 2.2 KB) to a real `yellowline serve` over HTTP.
 //!
-//!     cargo build --release && cargo bench -p yellowline-benches --bench ingest -- --seconds 60 --steady 600 --soak 20
+//!     cargo build --release && cargo bench --workspace --bench ingest -- --seconds 60 --steady 600 --soak 20
 //!
 //! MB are 10^6 bytes of uncompressed JSON. `MB/cpu-s` divides what was acknowledged by the CPU the server used in the same
 //! window; `life` does so from start to end of the process, the last flush to Parquet included. The fdatasync probe runs beside

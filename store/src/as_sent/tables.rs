@@ -448,7 +448,8 @@ fn files_are_split_by_day_and_described() {
     ]);
     let frozen = dataset.memtable.freeze();
     let options = crate::parquet::ParquetOptions::default();
-    let files = crate::parquet::encode(&frozen, &dataset.catalog, &options, &mut |_day| Ok(Vec::new())).unwrap();
+    let files =
+        crate::parquet::encode(&frozen, &dataset.catalog, &options, &|| true, &mut |_day| Ok(Vec::new())).unwrap();
     assert_eq!(files.iter().map(|(file, _)| file.day).collect::<Vec<_>>(), [20_776, 20_777]);
     let stats: serde_json::Value = serde_json::from_str(&files[1].0.stats).unwrap();
     let expected = serde_json::json!({
@@ -494,7 +495,8 @@ fn near_unique_ids_get_bloom_filters_and_repeating_values_dictionaries() {
     }
     let frozen = dataset.memtable.freeze();
     let options = crate::parquet::ParquetOptions::default();
-    let files = crate::parquet::encode(&frozen, &dataset.catalog, &options, &mut |_day| Ok(Vec::new())).unwrap();
+    let files =
+        crate::parquet::encode(&frozen, &dataset.catalog, &options, &|| true, &mut |_day| Ok(Vec::new())).unwrap();
     let layout = |name| column_layout(&files[0].1, name);
     for (name, has_bloom, has_dictionary, encoding) in [
         ("event_id", true, false, Encoding::DELTA_BYTE_ARRAY),

@@ -151,7 +151,8 @@ fn encode_and_sync(
 ) -> Result<Vec<Add>, Error> {
     let mut create = |day: i32| PartFile::begin(shared, dataset, day, created);
     let options = ParquetOptions::of(&shared.config);
-    let encoded = parquet::encode(&sealed.batches, &dataset.catalog, &options, &mut create)
+    let is_urgent = || shared.memory_is_tight();
+    let encoded = parquet::encode(&sealed.batches, &dataset.catalog, &options, &is_urgent, &mut create)
         .map_err(|source| Error::encode(&dataset.name, source))?;
     encoded.into_iter().map(|(file, part)| part.finish(shared, dataset, file)).collect()
 }

@@ -41,6 +41,7 @@ pub(crate) use self::{
 use crate::{
     Config, HotBatch, Timestamp,
     catalog::{Catalog, values_tag},
+    priority,
 };
 
 /// How files are written.
@@ -117,24 +118,39 @@ pub(crate) struct EncodedFile {
 }
 
 /// Sorts rows by time, splits them by UTC day, and writes each day to what `create` gives for it.
+///
+/// Yields the processor to requests, piece by piece, as long as `is_urgent` is false.
 pub(crate) fn encode<W: io::Write + Send>(
     batches: &[HotBatch],
     catalog: &Catalog,
     options: &ParquetOptions,
+    is_urgent: &(dyn Fn() -> bool + Sync),
     create: &mut dyn FnMut(i32) -> io::Result<W>,
 ) -> Result<Vec<(EncodedFile, W)>, EncodeError> {
+    let pieces = Pieces { is_urgent };
     let batches: Vec<Source<'_>> = batches.iter().map(|hot| Source::new(&hot.batch)).collect();
-    let places = order::by_time(&batches)?;
+    let places = pieces.run(|| order::by_time(&batches))?;
     let mut files = Vec::new();
     for places in places.chunk_by(|left, right| left.day() == right.day()) {
         let day = places[0].day();
         let out = create(day).map_err(|source| EncodeError::Create { day, source })?;
-        let columns = Columns::choose(catalog, &batches, places, options.columns_max);
+        let columns = pieces.run(|| Columns::choose(catalog, &batches, places, options.columns_max));
         let file = Day { day, batches: &batches, places, columns: &columns };
-        let (counts, out) = file.write(options, out)?;
+        let (counts, out) = file.write(options, &pieces, out)?;
         files.push((file.describe(&counts)?, out));
     }
     Ok(files)
+}
+
+/// How the pieces of a flush are done.
+struct Pieces<'a> {
+    is_urgent: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Pieces<'_> {
+    fn run<T: Send>(&self, piece: impl FnOnce() -> T + Send) -> T {
+        if (self.is_urgent)() { piece() } else { priority::yielding(piece) }
+    }
 }
 
 /// One file in the making.
@@ -147,11 +163,16 @@ struct Day<'a> {
 
 impl Day<'_> {
     /// Writes the file; the number of values of each column of the catalog.
-    fn write<W: io::Write + Send>(&self, options: &ParquetOptions, out: W) -> Result<(Vec<u64>, W), EncodeError> {
+    fn write<W: io::Write + Send>(
+        &self,
+        options: &ParquetOptions,
+        pieces: &Pieces<'_>,
+        out: W,
+    ) -> Result<(Vec<u64>, W), EncodeError> {
         let write_error = |source| EncodeError::Write { day: self.day, source };
         let sort_error = |source| EncodeError::Sort { day: self.day, source };
         let schema = Arc::new(Schema::new(self.columns.fields()));
-        let properties = profile::properties(self.columns, self.batches, self.places, options);
+        let properties = pieces.run(|| profile::properties(self.columns, self.batches, self.places, options));
         let writer_options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let mut writer =
             ArrowWriter::try_new_with_options(out, Arc::clone(&schema), writer_options).map_err(write_error)?;
@@ -159,11 +180,14 @@ impl Day<'_> {
         let slice_rows = if bytes < LARGE_BYTES { SLICE_ROWS } else { SLICE_ROWS_LARGE };
         let mut counts = self.columns.no_counts();
         for places in self.places.chunks(slice_rows) {
-            let arrays = self.columns.gather(self.batches, places, &mut counts).map_err(sort_error)?;
-            let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(sort_error)?;
-            writer.write(&batch).map_err(write_error)?;
+            pieces.run(|| {
+                let arrays = self.columns.gather(self.batches, places, &mut counts).map_err(sort_error)?;
+                let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(sort_error)?;
+                writer.write(&batch).map_err(write_error)
+            })?;
         }
-        Ok((counts, writer.into_inner().map_err(write_error)?))
+        let out = pieces.run(|| writer.into_inner()).map_err(write_error)?;
+        Ok((counts, out))
     }
 
     fn describe(&self, counts: &[u64]) -> Result<EncodedFile, EncodeError> {
