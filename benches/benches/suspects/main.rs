@@ -1,4 +1,4 @@
-//! `cargo bench -p yellowline-benches --bench suspects -- --incidents 200`: is the right change named?
+//! `cargo bench --workspace --bench suspects -- --incidents 200`: is the right change named?
 //!
 //! Seeded incidents among 20 decoy changes a day ([`benches::blame`]) go over HTTP through the whole pipeline, and are read back from the
 //! alerts API. Printed: how often the change to blame stands first, how often "no change near" is right, how many drops of 10 % among
