@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Backup(BackupOptions),
     /// Make a new data folder from a backup.
     Restore(RestoreOptions),
+    /// Delete events from every file of a running server's data folder, and wait until they are nowhere (privacy deletion).
+    Delete(DeleteOptions),
     /// Replay a metric, or a plain rule, on its own history: the pages it would have sent, before you save it.
     Backtest(BacktestOptions),
     /// Show an incident of a running server, or save it as a case.
@@ -168,6 +170,27 @@ pub(crate) enum ImportWhat {
         #[command(flatten)]
         server: ServerOptions,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteOptions {
+    /// Dataset the events are in.
+    #[arg(long, short)]
+    pub(crate) dataset: String,
+    /// Which events: a condition in SQL, such as "user.id = 'u-17'". Count them first with `yellowline sql`.
+    #[arg(long = "where", value_name = "PREDICATE")]
+    pub(crate) predicate: String,
+    /// Why, for the record, which is kept: without the value itself.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    /// Who asks for it, for the record.
+    #[arg(long, default_value = "")]
+    pub(crate) actor: String,
+    /// Return once the request is durable.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
 }
 
 #[derive(Debug, Args)]

@@ -62,6 +62,12 @@ impl Client {
             None => bail!("the server answered {status}"),
         }
     }
+
+    /// Sends a request and reads a JSON answer.
+    pub(crate) async fn json(&self, request: RequestBuilder) -> anyhow::Result<Value> {
+        let text = self.send(request).await?.text().await.context("the answer ended early")?;
+        serde_json::from_str(&text).context("the answer is not JSON")
+    }
 }
 
 /// `yellowline sql`.

@@ -34,6 +34,8 @@ pub(crate) struct Guard {
 
 /// Body bytes read and dropped before a refusal, so that the client sees the answer instead of a broken connection.
 const DRAIN_BYTES: usize = 64 << 20;
+/// What comes after the dataset in paths of deletions: `/api/v1/datasets/shop/deletions`.
+const DELETIONS: &str = "deletions";
 /// Seconds after which a client of a read-only node may ask again: another node may have taken its place.
 const READ_ONLY_RETRY_S: u32 = 30;
 
@@ -74,9 +76,11 @@ async fn refuse_change(request: Request, id: &HeaderValue) -> Response {
     response
 }
 
-/// True for requests that would write something: events, changes, and what people do to alerts.
+/// True for requests that would write something: events, changes, deletions, and what people do to alerts.
 fn changes(method: &Method, path: &str) -> bool {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
     matches!(scope_of(method, path), Some(Scope::Ingest | Scope::Changes | Scope::Alerts))
+        || (!reads && path.split('/').nth(5) == Some(DELETIONS))
 }
 
 /// An answer that is no success, in the shape all routes share.
@@ -161,6 +165,8 @@ fn scope_of(method: &Method, path: &str) -> Option<Scope> {
         // Asking, and cancelling one's question, are reads.
         "sql" | "explain-diff" | "compare" | "queries" => Scope::Query,
         "metrics" | "rules" | "alerts" | "silences" if !reads => Scope::Alerts,
+        // A predicate may hold what is to be forgotten.
+        "datasets" if route.split('/').nth(2) == Some(DELETIONS) => Scope::Admin,
         _ if reads => Scope::Query,
         _ => Scope::Admin,
     })
@@ -297,6 +303,9 @@ mod tests {
             ("POST", "/api/v1/alerts/1/off", Some(Scope::Alerts)),
             ("POST", "/api/v1/metrics/x/points", Some(Scope::Alerts)),
             ("DELETE", "/api/v1/silences/1", Some(Scope::Alerts)),
+            ("GET", "/api/v1/datasets/shop/columns", Some(Scope::Query)),
+            ("GET", "/api/v1/datasets/shop/deletions/1", Some(Scope::Admin)),
+            ("POST", "/api/v1/datasets/shop/deletions", Some(Scope::Admin)),
             ("POST", "/api/v1/anything", Some(Scope::Admin)),
             ("POST", "/api/other", Some(Scope::Admin)),
             ("GET", "/", None),

@@ -5,6 +5,7 @@ mod backup;
 mod cli;
 mod client;
 mod config;
+mod deletions;
 mod demo;
 mod guard;
 mod import;
@@ -48,6 +49,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Verify(options) => verify::run(options).await,
         Command::Backup(options) => backup::run(&options).await,
         Command::Restore(options) => backup::restore(options).await,
+        Command::Delete(options) => deletions::run(&options).await,
         Command::Backtest(options) => backtest::run(&options).await,
         Command::Incident(options) => incident::run(&options).await,
         Command::Keys(options) => keys::run(&options, &serve::WallClock::new()),

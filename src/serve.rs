@@ -21,6 +21,7 @@ use tower_http::compression::CompressionLayer;
 use crate::{
     backup,
     config::{self, Config, say},
+    deletions::{self, Deletions},
     guard::{self, Guard},
     keys::Keys,
     listen,
@@ -57,6 +58,7 @@ pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     shutdown: CancellationToken,
     alerter: JoinHandle<()>,
+    deletions: JoinHandle<()>,
     listener: JoinHandle<()>,
     store: Store,
 }
@@ -103,6 +105,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
         alerter::Config { public_url: public_url.clone(), environment: config::environment(), ..config.alerter };
     let alerts = alerter::Alerter::new(alerter_config, engine.clone(), store.clone(), clock.clone())?;
 
+    let deletions = Deletions::new(store.clone(), engine.clone(), clock.clone());
     let status = Arc::new(Status::new(store.clone(), intake.clone(), engine.clone(), alerts.clone(), clock.clone()));
     let guard =
         Guard { keys, hosts: own_hosts(&config.hosts, &public_url), clock: clock.clone(), listen: addr, read_only };
@@ -111,20 +114,21 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
         .merge(alerter::routes(alerts.clone()))
         .merge(status::routes(status))
         .merge(backup::routes(store.clone()))
+        .merge(deletions::routes(Arc::clone(&deletions)))
         .route("/api/{*path}", get(guard::no_such_route).fallback(guard::no_such_route))
         .fallback_service(dashboards::routes());
     let routes =
         routes.layer(CompressionLayer::new()).layer(middleware::from_fn_with_state(Arc::new(guard), guard::guard));
 
-    let alerter = if read_only {
+    let (alerter, deletions) = if read_only {
         // Two nodes that watch the same metrics would page twice.
         alerts.show(clock.now()).await;
-        tokio::spawn(async {})
+        (tokio::spawn(async {}), tokio::spawn(async {}))
     } else {
-        tokio::spawn(alerts.run(shutdown.clone()))
+        (tokio::spawn(alerts.run(shutdown.clone())), tokio::spawn(deletions.run(shutdown.clone())))
     };
     let listener = tokio::spawn(listen::listen(listener, routes, config.connections_max, shutdown.clone()));
-    Ok(Running { addr, shutdown, alerter, listener, store })
+    Ok(Running { addr, shutdown, alerter, deletions, listener, store })
 }
 
 impl Running {
@@ -133,6 +137,7 @@ impl Running {
         self.shutdown.cancel();
         self.listener.await.context("the listener panicked")?;
         self.alerter.await.context("the alerter panicked")?;
+        self.deletions.await.context("the task of deletions panicked")?;
         self.store.close().await.context("could not close the store")
     }
 }

@@ -60,6 +60,21 @@ pub(crate) struct Inner {
     metrics: Metrics,
 }
 
+impl Inner {
+    /// Runs a task on the query threads. `None` only while the process ends.
+    pub(crate) fn spawn<F>(&self, task: F) -> Option<tokio::task::JoinHandle<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.threads.spawn(task)
+    }
+
+    pub(crate) fn end_queries_older_than(&self, age: Duration) -> usize {
+        self.registry.cancel_older_than(age)
+    }
+}
+
 impl Source for Inner {
     fn names(&self) -> Vec<DatasetName> {
         Source::names(&self.store)
@@ -71,6 +86,14 @@ impl Source for Inner {
 
     fn facts(&self) -> Facts {
         Facts { queries: self.registry.rows(), ..self.store.facts() }
+    }
+
+    fn files(&self) -> Vec<store::FileSummary> {
+        self.store.files()
+    }
+
+    fn upkeep(&self) -> Vec<store::Upkeep> {
+        self.store.upkeep()
     }
 }
 

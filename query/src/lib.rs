@@ -25,6 +25,7 @@ mod functions;
 mod import;
 mod limits;
 mod look;
+mod matching;
 mod metrics;
 mod names;
 mod parse;
@@ -39,11 +40,13 @@ mod trace;
 
 pub use answer::{Answer, Stats};
 pub use config::Config;
+pub use encode::rows_as_json;
 pub use engine::{Engine, SqlRequest};
 pub use error::{Error, Position};
 pub use import::parquet_as_ndjson;
+pub use matching::texts_of;
 pub use registry::RunningQuery;
-pub use routes::routes;
+pub use routes::{refuse, routes};
 pub use series::{
     BEFORE_MINUTES, EXPOSURES_MAX, ExposedSums, Exposure, GroupSums, Measure, MetricQuery, MinutePoint, MinuteSeries,
     TimeRange,

@@ -69,12 +69,16 @@ impl Engine {
         self.inner.store.datasets().into_iter().find(|one| one.name.as_str() == dataset)?.last_event
     }
 
-    fn name_of(&self, dataset: &str) -> Result<DatasetName, Error> {
+    /// The dataset of this name, `system.*` included.
+    ///
+    /// # Errors
+    /// `unknown_dataset` with the nearest names.
+    pub fn name_of(&self, dataset: &str) -> Result<DatasetName, Error> {
         let known = self.inner.store.datasets().into_iter().map(|one| one.name).find(|name| name.as_str() == dataset);
         known.ok_or_else(|| self.no_dataset(dataset))
     }
 
-    fn no_dataset(&self, name: &str) -> Error {
+    pub(crate) fn no_dataset(&self, name: &str) -> Error {
         let all = self.inner.store.datasets();
         let nearest = nearest(name, all.iter().map(|one| one.name.as_str()));
         Error::UnknownDataset { name: name.to_owned(), nearest }

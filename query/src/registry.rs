@@ -84,6 +84,13 @@ impl Registry {
         }
     }
 
+    /// Stops the queries that run for longer than this; how many.
+    pub(crate) fn cancel_older_than(&self, age: std::time::Duration) -> usize {
+        let running = self.running.lock();
+        let old = running.values().filter(|query| query.started.elapsed() > age);
+        old.inspect(|query| query.cancel.cancel()).count()
+    }
+
     /// The rows of `system.queries`: running ones and the latest finished ones.
     pub(crate) fn rows(&self) -> Vec<QueryRow> {
         let running = self.running.lock();

@@ -41,6 +41,8 @@ pub(crate) struct Dataset {
     pub(crate) state: Mutex<State>,
     /// The Delta log; taken for a whole flush, never while holding `state`.
     pub(crate) log: Mutex<Log>,
+    /// Taken while live files are replaced or dropped, before `checkpointing` and `log`; a flush only adds files and does not take it.
+    pub(crate) rewriting: Mutex<()>,
     /// Taken while a checkpoint is written, before `log`.
     pub(crate) checkpointing: Mutex<()>,
     root: PathBuf,
@@ -137,6 +139,7 @@ impl Dataset {
             isolated: AtomicBool::new(false),
             state: Mutex::new(state),
             log: Mutex::new(log),
+            rewriting: Mutex::new(()),
             checkpointing: Mutex::new(()),
             root,
         }

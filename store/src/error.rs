@@ -174,6 +174,12 @@ pub enum Error {
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// Nobody asked for this deletion, or it was withdrawn.
+    #[error("there is no deletion {id} under way")]
+    NoDeletion {
+        /// The id.
+        id: String,
+    },
     /// A deletion waits: the WAL still has segments from before it.
     #[error("the write-ahead log still holds events from before the deletion: see why they cannot be flushed")]
     WalHeld,

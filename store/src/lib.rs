@@ -53,6 +53,7 @@ mod shared;
 pub(crate) mod sight;
 mod snapshot;
 mod threads;
+mod upkeep;
 pub mod verify;
 mod wal;
 mod writer;
@@ -62,12 +63,13 @@ use std::{sync::Arc, time::Duration};
 pub use aliases::Aliases;
 use arrow::record_batch::RecordBatch;
 pub use config::{Config, Retention};
-pub use erase::{Deletion, RowMatcher};
+pub use erase::{Deletion, DeletionRequest, RowMatcher};
 pub use error::{DeltaError, Error};
 pub use event::{DatasetName, SeqNo, Timestamp};
 pub use intake::{AppendOptions, Decoded, FirstSight, Receipt, Reject};
 pub use schema::{Class, Column, Kind, Schema, Variant};
 pub use snapshot::{DataFile, DatasetSummary, HotBatch, IngestCount, Snapshot};
+pub use upkeep::{FileSummary, Upkeep};
 
 use crate::{
     disk::{Disk, RealDisk},
@@ -191,6 +193,18 @@ impl Store {
         self.shared.all_datasets().iter().filter_map(|dataset| dataset.summary()).collect()
     }
 
+    /// All live data files, by dataset, oldest commit first.
+    #[must_use]
+    pub fn files(&self) -> Vec<FileSummary> {
+        upkeep::files(&self.shared)
+    }
+
+    /// How the files of all datasets fare, sorted by name.
+    #[must_use]
+    pub fn upkeep(&self) -> Vec<Upkeep> {
+        upkeep::all(&self.shared)
+    }
+
     /// Every event of a (small, ours) dataset as it was sent, in seq order, each with its `time`.
     ///
     /// # Errors
@@ -253,12 +267,12 @@ impl Store {
     /// Makes a request to delete rows durable; [`Store::carry_out_deletion`] does it.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn request_deletion(&self, dataset: &DatasetName, predicate: &str, reason: &str) -> Result<Deletion, Error> {
-        erase::request(&self.shared, dataset, predicate, reason)
+    /// `ReadOnly`; when it cannot be written.
+    pub fn request_deletion(&self, dataset: &DatasetName, request: DeletionRequest<'_>) -> Result<Deletion, Error> {
+        erase::request(&self.shared, dataset, request)
     }
 
-    /// The requests to delete that are not forgotten, oldest first.
+    /// The requests to delete that are not forgotten, oldest first, each with how far it is.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -266,27 +280,32 @@ impl Store {
         erase::pending(&self.shared)
     }
 
-    /// Carries a request out as far as it goes now: the rows of events acknowledged before leave every file. It is done when
-    /// `rewritten` is true and `files_held` is 0; until then it is to be called again, also after a restart.
+    /// Carries a request out as far as it goes now: the rows of events acknowledged before leave every file. Until
+    /// [`Deletion::is_done`] it is to be called again, also after a restart. One is carried out at a time.
     ///
     /// # Errors
-    /// What was done stays done; try again.
+    /// `NoDeletion`, `ReadOnly`; else what was done stays done: try again.
     pub async fn carry_out_deletion(
         &self,
         deletion: Deletion,
         matcher: Arc<dyn RowMatcher>,
     ) -> Result<Deletion, Error> {
-        let answer = self.shared.maintenance.ask_for(maintenance::Job::Erase(deletion, matcher));
-        let waiting = tokio::task::spawn_blocking(move || answer.recv());
-        let done = waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed))?;
-        done.ok_or(Error::Closed)
+        let shared = Arc::clone(&self.shared);
+        let working = tokio::task::spawn_blocking(move || erase::carry_out(&shared, deletion, &*matcher));
+        working.await.unwrap_or(Err(Error::Thread { thread: "deletion" }))
     }
 
-    /// Forgets a request that is done.
+    /// True while this deletion is being carried out.
+    #[must_use]
+    pub fn is_deleting(&self, id: &str) -> bool {
+        self.shared.erasing.is_current(id)
+    }
+
+    /// Forgets a request that is done or no longer wanted; false, and nothing happens, while it is being carried out.
     ///
     /// # Errors
     /// When its file cannot be removed.
-    pub fn forget_deletion(&self, id: &str) -> Result<(), Error> {
+    pub fn forget_deletion(&self, id: &str) -> Result<bool, Error> {
         erase::forget(&self.shared, id)
     }
 
@@ -299,9 +318,9 @@ impl Store {
         if self.is_read_only() {
             return Ok(());
         }
-        let answer = self.shared.maintenance.ask_for(maintenance::Job::Everything);
+        let answer = self.shared.maintenance.ask_for_everything();
         let waiting = tokio::task::spawn_blocking(move || answer.recv());
-        waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed)).map(drop)
+        waiting.await.ok().and_then(Result::ok).unwrap_or(Err(Error::Closed))
     }
 
     /// Refuses new events, flushes, syncs and stops the background work.

@@ -1,6 +1,7 @@
 //! What is done about files behind everybody's back: merging, removal, checkpoints of Delta logs. One thread, of low priority.
 //!
 //! It yields: to events when memory is full, to the disk by `store.compact_bytes_per_s_max`, and it drops what it does when the store closes.
+//! Datasets of which rows are being deleted are passed over until that is done.
 
 use std::{
     cell::Cell,
@@ -17,11 +18,10 @@ use hashbrown::HashSet;
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    DatasetName, Deletion, Error, RowMatcher, Timestamp,
+    DatasetName, Error, Timestamp,
     compact::{self, Change, NotDone, Policy},
     dataset::Dataset,
     delta::DeltaError,
-    erase,
     error::describe,
     metrics::Metrics,
     retain,
@@ -40,28 +40,6 @@ const PACE_BYTES: u64 = 1 << 20;
 /// A clock that differs from the time elapsed by more than this was set (microseconds).
 const CLOCK_SET_US: u64 = 3_600_000_000;
 
-/// What the thread is asked to do.
-pub(crate) enum Job {
-    /// Everything there is to do, at once.
-    Everything,
-    /// A deletion, as far as it goes.
-    Erase(Deletion, Arc<dyn RowMatcher>),
-}
-
-/// What came of it: a deletion's progress.
-type Outcome = Result<Option<Deletion>, Error>;
-
-struct Asked {
-    job: Job,
-    done: SyncSender<Outcome>,
-}
-
-impl std::fmt::Debug for Asked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Asked").finish_non_exhaustive()
-    }
-}
-
 /// How the maintenance thread is woken, asked and stopped.
 #[derive(Debug, Default)]
 pub(crate) struct MaintenanceSignal {
@@ -73,7 +51,8 @@ pub(crate) struct MaintenanceSignal {
 struct State {
     woken: bool,
     stop: bool,
-    asked: Vec<Asked>,
+    /// Who waits for everything there is to do, at once.
+    asked: Vec<SyncSender<Result<(), Error>>>,
 }
 
 impl MaintenanceSignal {
@@ -83,12 +62,12 @@ impl MaintenanceSignal {
         self.changed.notify_one();
     }
 
-    /// Asks for a job; the answer arrives in the receiver.
-    pub(crate) fn ask_for(&self, job: Job) -> Receiver<Outcome> {
+    /// Asks for everything there is to do, at once; the answer arrives in the receiver.
+    pub(crate) fn ask_for_everything(&self) -> Receiver<Result<(), Error>> {
         let (done, answer) = sync_channel(1);
         let mut state = self.state.lock();
         if !state.stop {
-            state.asked.push(Asked { job, done });
+            state.asked.push(done);
         }
         drop(state);
         self.changed.notify_one();
@@ -104,12 +83,13 @@ impl MaintenanceSignal {
         self.changed.notify_all();
     }
 
-    fn is_stopping(&self) -> bool {
+    /// True once the store closes.
+    pub(crate) fn is_stopping(&self) -> bool {
         self.state.lock().stop
     }
 
     /// Waits for a call, for at most `time`.
-    fn wait(&self, time: Duration) -> (Vec<Asked>, bool) {
+    fn wait(&self, time: Duration) -> (Vec<SyncSender<Result<(), Error>>>, bool) {
         let mut state = self.state.lock();
         if !state.woken && !state.stop && state.asked.is_empty() {
             self.changed.wait_for(&mut state, time);
@@ -159,9 +139,11 @@ pub(crate) fn run(shared: &Shared) {
             maintenance.look();
             continue;
         }
-        for Asked { job, done } in asked {
+        for done in asked {
+            maintenance.resting.clear();
+            let outcome = maintenance.work(&|_| !shared.maintenance.is_stopping());
             // The asker may have gone; then nobody needs the answer.
-            drop(done.send(maintenance.serve(job)));
+            drop(done.send(outcome));
         }
     }
 }
@@ -178,22 +160,6 @@ struct Maintenance<'a> {
 }
 
 impl Maintenance<'_> {
-    fn serve(&mut self, job: Job) -> Outcome {
-        let go_on = |_| !self.shared.maintenance.is_stopping();
-        match job {
-            Job::Everything => {
-                self.resting.clear();
-                self.work(&|_| !self.shared.maintenance.is_stopping()).map(|()| None)
-            }
-            Job::Erase(deletion, matcher) => {
-                // A panic over a predicate must not end the thread.
-                let attempt = || erase::carry_out(self.shared, deletion, &*matcher, &go_on);
-                let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt));
-                attempt.unwrap_or(Err(Error::Thread { thread: "maintenance" })).map(Some)
-            }
-        }
-    }
-
     /// What is due by time.
     fn look(&mut self) {
         let (now, interval_s) = (self.shared.clock.elapsed(), self.shared.config.compact_interval_s);
@@ -211,9 +177,12 @@ impl Maintenance<'_> {
     fn work(&mut self, go_on: &dyn Fn(u64) -> bool) -> Result<(), Error> {
         let mut outcome = Ok(());
         for dataset in self.shared.all_datasets() {
-            outcome = outcome.and(self.retain(&dataset));
-            if !self.resting.contains_key(&dataset.name) {
-                outcome = outcome.and(self.merge(&dataset, go_on));
+            // Taken while rows are being deleted: then it is this dataset's turn later.
+            if let Some(_alone) = dataset.rewriting.try_lock() {
+                outcome = outcome.and(self.retain(&dataset, go_on));
+                if !self.resting.contains_key(&dataset.name) {
+                    outcome = outcome.and(self.merge(&dataset, go_on));
+                }
             }
             compact::remove_expired(self.shared, &dataset, self.shared.config.removed_files_s);
             checkpoint_if_due(self.shared, &dataset);
@@ -223,19 +192,27 @@ impl Maintenance<'_> {
     }
 
     /// Drops days beyond retention, unless the clock was set since the start: a wrong one must not cost years of events.
-    fn retain(&self, dataset: &Dataset) -> Result<(), Error> {
+    fn retain(&self, dataset: &Dataset, go_on: &dyn Fn(u64) -> bool) -> Result<(), Error> {
         let (now, started) = (self.shared.clock.now(), &self.started);
         let passed = self.shared.clock.elapsed().saturating_sub(started.1);
         let expected = started.0.0.saturating_add(i64::try_from(passed.as_micros()).unwrap_or(i64::MAX));
         if now.0.abs_diff(expected) > CLOCK_SET_US || dataset.stopped.load(Relaxed) {
             return Ok(());
         }
-        let dropped = retain::apply(self.shared, dataset);
-        if let Err(error) = &dropped {
-            tracing::error!(dataset = %dataset.name, error = %describe(error), "could not drop days beyond retention");
+        if let Err(error) = retain::apply(self.shared, dataset) {
+            tracing::error!(dataset = %dataset.name, error = %describe(&error), "could not drop days beyond retention");
+            return Err(error);
         }
-        Metrics::add(&self.shared.metrics.retention_files_total, dropped.as_ref().copied().unwrap_or(0) as u64);
-        dropped.map(drop)
+        // A panic over one dataset's files must not keep the others from theirs.
+        let attempt = std::panic::AssertUnwindSafe(|| retain::take_out_slices(self.shared, dataset, go_on));
+        let attempt = std::panic::catch_unwind(attempt);
+        match attempt.unwrap_or(Err(NotDone::Failed(Error::Thread { thread: "maintenance" }))) {
+            Ok(()) | Err(NotDone::GivenUp) => Ok(()),
+            Err(NotDone::BadFile(_, error) | NotDone::Failed(error)) => {
+                tracing::error!(dataset = %dataset.name, error = %describe(&error), "could not take out points of slices");
+                Err(error)
+            }
+        }
     }
 
     fn merge(&mut self, dataset: &Arc<Dataset>, go_on: &dyn Fn(u64) -> bool) -> Result<(), Error> {
@@ -273,35 +250,40 @@ impl Maintenance<'_> {
 
     fn measure(&self) {
         let (policy, now) = (Policy::of(&self.shared.config), self.shared.clock.now());
-        let (mut files, mut bytes, mut backlog, mut removed) = (0, 0, 0, 0);
+        let (mut files, mut bytes, mut backlog, mut removed, mut commits) = (0, 0, 0, 0, 0);
         for dataset in self.shared.all_datasets() {
             let live = dataset.files();
             files += live.len() as u64;
             bytes += live.iter().map(|file| file.bytes).sum::<u64>();
             backlog += compact::backlog(&live, now, &policy) as u64;
-            removed += dataset.log.lock().state().removed.len() as u64;
+            let log = dataset.log.lock();
+            removed += log.state().removed.len() as u64;
+            commits = log.commits_since_checkpoint().max(commits);
         }
         let metrics = &self.shared.metrics;
         Metrics::set(&metrics.files, files);
         Metrics::set(&metrics.file_bytes, bytes);
         Metrics::set(&metrics.compaction_backlog_files, backlog);
         Metrics::set(&metrics.removed_files, removed);
+        Metrics::set(&metrics.log_commits, commits);
+        Metrics::set(&metrics.compaction_bad_files, self.bad_files.len() as u64);
     }
 }
 
 /// Spares the machine.
-struct Pace<'a> {
+pub(crate) struct Pace<'a> {
     shared: &'a Shared,
     /// Bytes written since the last rest.
     unpaid: Cell<u64>,
 }
 
 impl<'a> Pace<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
         Self { shared, unpaid: Cell::new(0) }
     }
 
-    fn go_on(&self, bytes: u64) -> bool {
+    /// Lets time pass for so many bytes written; false when the store closes.
+    pub(crate) fn go_on(&self, bytes: u64) -> bool {
         let signal = &self.shared.maintenance;
         let unpaid = self.unpaid.get() + bytes;
         let mut goes_on = !signal.is_stopping();
@@ -329,8 +311,12 @@ pub(crate) fn checkpoint_if_due(shared: &Shared, dataset: &Dataset) {
     if dataset.log.lock().commits_since_checkpoint() < shared.config.checkpoint_commits {
         return;
     }
-    if let Err(error) = checkpoint(dataset) {
-        tracing::warn!(dataset = %dataset.name, error = %describe(&error), "could not write a checkpoint; tried again");
+    match checkpoint(dataset) {
+        Ok(()) => Metrics::add(&shared.metrics.checkpoints_total, 1),
+        Err(error) => {
+            Metrics::add(&shared.metrics.checkpoint_failures_total, 1);
+            tracing::warn!(dataset = %dataset.name, error = %describe(&error), "could not write a checkpoint; tried again");
+        }
     }
 }
 

@@ -131,6 +131,24 @@ numbers! {
     removed_files: "gauge",
     /// Files dropped because their days are beyond retention.
     retention_files_total: "counter",
+    /// Events taken out because they are beyond retention.
+    retention_events_total: "counter",
+    /// When events were last taken out by retention, in seconds since 1970; 0 for not since the start.
+    retention_last_timestamp_seconds: "gauge",
+    /// Files that cannot be read and so are not merged; the log names them.
+    compaction_bad_files: "gauge",
+    /// Checkpoints of Delta logs written.
+    checkpoints_total: "counter",
+    /// Checkpoints of Delta logs that could not be written; they are tried again.
+    checkpoint_failures_total: "counter",
+    /// Commits of the Delta log that has most of them since its newest checkpoint.
+    log_commits: "gauge",
+    /// Rows taken out by deletions.
+    deletion_rows_total: "counter",
+    /// Files written anew by deletions.
+    deletion_files_total: "counter",
+    /// Deletions asked for that are not done.
+    deletions_pending: "gauge",
     /// Event ids remembered.
     dedup_ids: "gauge",
     /// Idempotency keys remembered.

@@ -17,6 +17,7 @@ use crate::{
     dataset::{Dataset, Hot},
     dedup::IdHasher,
     disk::{Disk, DiskLock, HoldingDisk},
+    erase::Erasing,
     flush::FlushSignal,
     maintenance::MaintenanceSignal,
     metrics::Metrics,
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) ids: IdHasher,
     pub(crate) flush: FlushSignal,
     pub(crate) maintenance: MaintenanceSignal,
+    pub(crate) erasing: Erasing,
     pub(crate) metrics: Metrics,
     /// Bytes of unflushed events of each dataset, and of all.
     memory: Mutex<HashMap<DatasetName, u64>>,
@@ -98,6 +100,7 @@ impl Shared {
             ids: IdHasher::default(),
             flush: FlushSignal::default(),
             maintenance: MaintenanceSignal::default(),
+            erasing: Erasing::default(),
             metrics: Metrics::default(),
             memory: Mutex::new(HashMap::new()),
             memory_bytes: AtomicU64::new(0),
@@ -214,6 +217,8 @@ impl Shared {
         let (segments, bytes) = self.wal.size();
         Metrics::set(&self.metrics.wal_segments, segments);
         Metrics::set(&self.metrics.wal_bytes, bytes);
+        let deletions = crate::erase::pending(self).map_or(0, |pending| pending.len() as u64);
+        Metrics::set(&self.metrics.deletions_pending, deletions);
     }
 
     /// True when a dataset has enough in memory for a file.

@@ -137,6 +137,7 @@ async fn a_read_only_server_answers_queries_and_writes_nothing() {
             ("/changes", json!({"kind": "note", "title": "no"})),
             ("/silences", json!({"metric": "pays"})),
             ("/alerts/x/acknowledge", json!({})),
+            ("/datasets/shop/deletions", json!({"predicate": "n = 1"})),
         ];
         for (path, body) in refused {
             let response = server.http.post(server.path(path)).json(&body).send().await.unwrap();
@@ -174,4 +175,37 @@ fn listing(folder: &Path) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
         (path, metadata.len(), metadata.modified().unwrap())
     };
     files_below(folder).into_iter().map(facts).collect()
+}
+
+#[tokio::test]
+async fn system_files_and_upkeep_tell_what_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path());
+    for batch in 0..3 {
+        send(&server, batch * 500, 500).await;
+    }
+    server.stop();
+    let server = start(folder.path());
+    send(&server, 1500, 7).await;
+    let files = server.rows("select path, bytes, events, columns, day = cast(first_event as date), first_event <= last_event, merged from system.files where dataset = 'shop'").await;
+    let table = folder.path().join("datasets/shop");
+    for file in &files {
+        let path = table.join(file[0].as_str().unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().len(), file[1].as_u64().unwrap(), "{file}");
+        assert_eq!(file.as_array().unwrap()[3..], [json!(2), json!(true), json!(true), json!(false)], "n, route");
+    }
+    let on_disk: Vec<PathBuf> =
+        files_below(&table).into_iter().filter(|path| path.extension().is_some_and(|end| end == "parquet")).collect();
+    assert!(!files.is_empty() && files.len() == on_disk.len(), "{files:?} {on_disk:?}");
+    assert_eq!(files.iter().map(|file| file[2].as_u64().unwrap()).sum::<u64>(), 1500);
+    let bytes: u64 = files.iter().map(|file| file[1].as_u64().unwrap()).sum();
+    let upkeep = "select files, bytes, unflushed_events, removed_files, removed_events, deletions, log_version >= 0, stopped, merged_at from system.upkeep where dataset = 'shop'";
+    let expected = json!([files.len(), bytes, 7, 0, 0, 0, true, false, null]);
+    assert_eq!(server.rows(upkeep).await, [expected]);
+    let metrics = server.http.get(format!("{}/metrics", server.url)).send().await.unwrap().text().await.unwrap();
+    for name in
+        ["compaction_bad_files", "deletions_pending", "checkpoint_failures_total", "retention_last_timestamp_seconds"]
+    {
+        assert!(metrics.contains(&format!("\nyellowline_store_{name} 0\n")), "{name}");
+    }
 }

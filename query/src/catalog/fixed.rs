@@ -1,10 +1,12 @@
-//! Tables made from memory when a statement names them: `system.datasets`, `columns`, `ingest`, `queries`, and `information_schema`.
+//! Tables made from memory when a statement names them: `system.datasets`, `columns`, `files`, `ingest`, `queries`, `upkeep`, and
+//! `information_schema`.
 
 use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+        ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringViewArray,
+        TimestampMicrosecondArray,
     },
     datatypes::SchemaRef,
 };
@@ -14,7 +16,7 @@ use datafusion::{
     datasource::MemTable,
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
 };
-use store::{DatasetSummary, IngestCount, Timestamp};
+use store::{DatasetSummary, FileSummary, IngestCount, Timestamp, Upkeep};
 
 use super::{Catalog, INFORMATION, SYSTEM, dataset::Dataset};
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
 };
 
 /// Tables of `system` made here.
-pub(super) const SYSTEM_NAMES: [&str; 4] = ["datasets", "columns", "ingest", "queries"];
+pub(super) const SYSTEM_NAMES: [&str; 6] = ["datasets", "columns", "files", "ingest", "queries", "upkeep"];
 
 /// What the tables are made of.
 #[derive(Debug, Default)]
@@ -62,6 +64,8 @@ impl Fixed {
         let columns = match name {
             "datasets" => datasets(&catalog.facts().datasets),
             "columns" => columns(&catalog.user_datasets()),
+            "files" => files(&catalog.files()),
+            "upkeep" => upkeep(&catalog.upkeep()),
             "ingest" => ingest(&catalog.facts().ingest),
             _ => queries(&catalog.facts().queries),
         };
@@ -132,6 +136,40 @@ fn datasets(all: &[DatasetSummary]) -> Vec<(&'static str, ArrayRef)> {
         ("columns", counts(all.iter().map(|one| one.columns))),
         ("first_event", times(all.iter().map(|one| one.first_event))),
         ("last_event", times(all.iter().map(|one| one.last_event))),
+    ]
+}
+
+fn files(all: &[FileSummary]) -> Vec<(&'static str, ArrayRef)> {
+    let days = all.iter().map(|one| Some(one.file.day)).collect::<Date32Array>();
+    vec![
+        ("dataset", texts(all.iter().map(|one| Some(one.dataset.as_str())))),
+        ("path", texts(all.iter().map(|one| Some(one.file.path.as_str())))),
+        ("day", Arc::new(days)),
+        ("events", counts(all.iter().map(|one| one.file.rows))),
+        ("bytes", counts(all.iter().map(|one| one.file.bytes))),
+        ("first_event", times(all.iter().map(|one| Some(one.file.time_min)))),
+        ("last_event", times(all.iter().map(|one| Some(one.file.time_max)))),
+        ("columns", counts(all.iter().map(|one| one.columns))),
+        ("written_at", times(all.iter().map(|one| Some(one.file.written_at)))),
+        ("merged", Arc::new(all.iter().map(|one| Some(one.file.compacted)).collect::<BooleanArray>())),
+    ]
+}
+
+fn upkeep(all: &[Upkeep]) -> Vec<(&'static str, ArrayRef)> {
+    let version = |one: &Upkeep| one.log_version.and_then(|version| i64::try_from(version).ok());
+    vec![
+        ("dataset", texts(all.iter().map(|one| Some(one.dataset.as_str())))),
+        ("files", counts(all.iter().map(|one| one.files))),
+        ("bytes", counts(all.iter().map(|one| one.bytes))),
+        ("backlog_files", counts(all.iter().map(|one| one.backlog_files))),
+        ("merged_at", times(all.iter().map(|one| one.merged_at))),
+        ("removed_files", counts(all.iter().map(|one| one.removed_files))),
+        ("removed_events", counts(all.iter().map(|one| one.removed_events))),
+        ("deletions", counts(all.iter().map(|one| one.deletions))),
+        ("unflushed_events", counts(all.iter().map(|one| one.unflushed_events))),
+        ("log_version", Arc::new(all.iter().map(version).collect::<Int64Array>())),
+        ("log_commits", counts(all.iter().map(|one| one.log_commits))),
+        ("stopped", Arc::new(all.iter().map(|one| Some(one.stopped)).collect::<BooleanArray>())),
     ]
 }
 

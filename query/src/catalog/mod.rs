@@ -39,6 +39,10 @@ pub(crate) trait Source: Send + Sync {
     fn snapshot(&self, dataset: &DatasetName) -> Option<Snapshot>;
     /// Rows of the tables that are no events.
     fn facts(&self) -> Facts;
+    /// Every data file.
+    fn files(&self) -> Vec<store::FileSummary>;
+    /// How the files of each dataset fare.
+    fn upkeep(&self) -> Vec<store::Upkeep>;
 }
 
 impl Source for store::Store {
@@ -53,6 +57,14 @@ impl Source for store::Store {
     fn facts(&self) -> Facts {
         Facts { datasets: self.datasets(), ingest: self.ingest_counts(), queries: Vec::new() }
     }
+
+    fn files(&self) -> Vec<store::FileSummary> {
+        Self::files(self)
+    }
+
+    fn upkeep(&self) -> Vec<store::Upkeep> {
+        Self::upkeep(self)
+    }
 }
 
 /// The tables one statement can name.
@@ -60,6 +72,8 @@ pub(crate) struct Catalog<'s> {
     source: &'s dyn Source,
     names: Vec<DatasetName>,
     default: Option<String>,
+    /// Tables of `system` are the events they are kept as, each revision a row.
+    stored_rows: bool,
     taken: Mutex<BTreeMap<String, Arc<Dataset>>>,
 }
 
@@ -79,7 +93,12 @@ impl<'s> Catalog<'s> {
             _ => None,
         };
         let default = default.map(ToOwned::to_owned).or(only);
-        Self { source, names, default, taken: Mutex::new(BTreeMap::new()) }
+        Self { source, names, default, stored_rows: false, taken: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The same datasets, those of `system` as they are kept: no row stands for others.
+    pub(crate) fn of_stored_rows(source: &'s dyn Source) -> Self {
+        Self { stored_rows: true, ..Self::new(source, None) }
     }
 
     /// The dataset of this name, its snapshot taken at first use.
@@ -177,12 +196,14 @@ impl<'s> Catalog<'s> {
     }
 
     fn system(&self, table: &str) -> Option<Table> {
-        if let Some(fixed) = Fixed::system(table, self) {
+        if !self.stored_rows
+            && let Some(fixed) = Fixed::system(table, self)
+        {
             return Some(Table::Fixed(fixed));
         }
         let name = DatasetName::system(table);
         let dataset = self.dataset(&name);
-        match (system::known(table), dataset) {
+        match (system::known(table).filter(|_| !self.stored_rows), dataset) {
             (Some(known), dataset) => {
                 let dataset = dataset.unwrap_or_else(|| Arc::new(Dataset::empty(name)));
                 Some(Table::System(SystemView::new(dataset, known)))
@@ -213,6 +234,14 @@ impl<'s> Catalog<'s> {
 
     fn facts(&self) -> Facts {
         self.source.facts()
+    }
+
+    fn files(&self) -> Vec<store::FileSummary> {
+        self.source.files()
+    }
+
+    fn upkeep(&self) -> Vec<store::Upkeep> {
+        self.source.upkeep()
     }
 }
 

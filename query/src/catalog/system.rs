@@ -240,6 +240,25 @@ const SUSPECT_CHANGES: Known = Known {
     revised_by: &["alert_id", "change_id"],
 };
 
+const DELETIONS: Known = Known {
+    name: "deletions",
+    stored_as: &[("id", "deletion_id")],
+    columns: &[
+        ("id", Text),
+        ("revision", BigInt),
+        ("time", Time),
+        ("dataset", Text),
+        ("state", Text),
+        ("reason", Text),
+        ("actor", Text),
+        ("requested_at", Time),
+        ("done_at", Time),
+        ("files", BigInt),
+        ("rows_deleted", BigInt),
+    ],
+    revised_by: &["id"],
+};
+
 const FIRST_SEEN: Known = Known {
     name: "first_seen",
     stored_as: &[],
@@ -286,19 +305,30 @@ const OFF_ACTIONS: Known = Known {
 };
 
 /// Names of all tables here.
-pub(super) const NAMES: [&str; 8] = [
+pub(super) const NAMES: [&str; 9] = [
     "changes",
     "metric_points",
     "alerts",
     "notifications",
     "change_coverage",
     "suspect_changes",
+    "deletions",
     "off_actions",
     "first_seen",
 ];
 
 pub(super) fn known(table: &str) -> Option<&'static Known> {
-    [&CHANGES, &METRIC_POINTS, &ALERTS, &NOTIFICATIONS, &CHANGE_COVERAGE, &SUSPECT_CHANGES, &OFF_ACTIONS, &FIRST_SEEN]
+    [
+        &CHANGES,
+        &METRIC_POINTS,
+        &ALERTS,
+        &NOTIFICATIONS,
+        &CHANGE_COVERAGE,
+        &SUSPECT_CHANGES,
+        &DELETIONS,
+        &OFF_ACTIONS,
+        &FIRST_SEEN,
+    ]
         .into_iter()
         .find(|known| known.name == table)
 }

@@ -5,7 +5,10 @@ mod cell;
 mod csv;
 mod json;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, Field},
+};
 use store::Class;
 
 pub(crate) use self::{
@@ -15,6 +18,17 @@ pub(crate) use self::{
     json::{JsonTable, NdJson},
 };
 use crate::catalog::JSON_MARK;
+
+/// Rows as JSON objects: a result that is read by ourselves.
+#[must_use]
+pub fn rows_as_json(batches: &[RecordBatch]) -> Vec<serde_json::Map<String, serde_json::Value>> {
+    let row = |batch: &RecordBatch, row: usize| {
+        let schema = batch.schema();
+        let names = schema.fields().iter().map(|field| field.name().clone());
+        names.zip(batch.columns()).map(|(name, column)| (name, cell_value(column, row))).collect()
+    };
+    batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |at| row(batch, at))).collect()
+}
 
 /// The name of an SQL type in results and schemas.
 pub(crate) fn type_name(data_type: &DataType, json: bool) -> String {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Parameters, instant, literal, refuse, time_literal};
-use crate::{encode::cell_value, engine::Engine, error::Error};
+use crate::{encode::rows_as_json, engine::Engine, error::Error};
 
 const CHANGES: usize = 1_000;
 const CHANGES_MAX: usize = 10_000;
@@ -75,20 +75,14 @@ fn select(parameters: &ChangesParameters) -> Result<String, Error> {
 }
 
 fn changes(batches: &[RecordBatch]) -> Vec<Value> {
-    batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| change(batch, row))).collect()
+    rows_as_json(batches).into_iter().map(change).collect()
 }
 
-fn change(batch: &RecordBatch, row: usize) -> Value {
-    let schema = batch.schema();
-    let mut fields = Map::new();
-    for (field, column) in schema.fields().iter().zip(batch.columns()) {
-        let mut value = cell_value(column, row);
-        if field.name() == "off"
-            && let Some(text) = value.as_str()
-        {
-            value = serde_json::from_str(text).unwrap_or_default();
-        }
-        fields.insert(field.name().clone(), value);
+fn change(mut fields: Map<String, Value>) -> Value {
+    if let Some(off) = fields.get_mut("off")
+        && let Some(text) = off.as_str()
+    {
+        *off = serde_json::from_str(text).unwrap_or_default();
     }
     Value::Object(fields)
 }

@@ -54,8 +54,8 @@ async fn get_trace(State(engine): State<Engine>, Path(id): Path<String>, headers
     }
 }
 
-/// An error as every route answers it.
-fn refuse(error: &Error, headers: &HeaderMap) -> Response {
+/// An error as every route answers it; the headers are the request's.
+pub fn refuse(error: &Error, headers: &HeaderMap) -> Response {
     let status = status(error);
     if status.is_server_error() {
         tracing::error!(code = error.code(), error = %Chain(error), "request failed");

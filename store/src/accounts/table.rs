@@ -184,8 +184,9 @@ impl AccountsTable {
     }
 
     fn remove_expired(&mut self, now: Timestamp) {
-        for path in self.log.take_expired(now.0 / 1000 - REMOVED_KEPT_MS, &|_| false) {
-            discard(&*self.disk, &self.log.root().join(path));
+        for path in self.log.expired(now.0 / 1000 - REMOVED_KEPT_MS, &|_| false) {
+            discard(&*self.disk, &self.log.root().join(&path));
+            self.log.forget_removed(&path);
         }
     }
 

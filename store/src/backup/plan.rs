@@ -138,7 +138,7 @@ impl Plan {
             let entry = entries.into_iter().find(|entry| entry.name == name);
             self.parts.extend(entry.map(|entry| Part { path: name.into(), bytes: entry.bytes, take: Take::Newest }));
         }
-        for folder in ["metrics", "wal/quarantine"] {
+        for folder in ["metrics", "wal/quarantine", "deletions"] {
             for entry in
                 recovery::list_if_there(disk, &self.folder.join(folder))?.into_iter().filter(|entry| !entry.is_dir)
             {

@@ -62,6 +62,27 @@ pub(crate) enum NotDone {
     Failed(Error),
 }
 
+/// Writes one file anew without some rows; the same commit adds them to counters kept as txns.
+///
+/// # Errors
+/// As [`rewrite`].
+pub(crate) fn take_out(
+    shared: &Shared,
+    dataset: &Dataset,
+    file: Arc<DataFile>,
+    rows: RowKeys,
+    counters: &[&str],
+    go_on: &dyn Fn(u64) -> bool,
+) -> Result<(), NotDone> {
+    let (now, count) = (shared.clock.now(), rows.len() as u64);
+    // Nobody else takes rows out meanwhile: see `Dataset::rewriting`.
+    let actions = {
+        let log = dataset.log.lock();
+        counters.iter().map(|counter| log.count(counter, count, now)).collect()
+    };
+    rewrite(shared, dataset, &Change { files: vec![file], without: Some(Arc::new(rows)), actions }, go_on)
+}
+
 /// Writes files anew and replaces the old ones by one commit.
 ///
 /// # Errors
@@ -80,7 +101,9 @@ pub(crate) fn rewrite(
         created.iter().for_each(|path| discard(&*shared.disk, &dataset.root().join(path)));
     }
     committed?;
-    shared.metrics.compaction.record_us(shared.clock.now().0 - started.0);
+    if change.without.is_none() {
+        shared.metrics.compaction.record_us(shared.clock.now().0 - started.0);
+    }
     Ok(())
 }
 
@@ -185,14 +208,19 @@ fn commit(shared: &Shared, dataset: &Dataset, change: &Change, adds: Vec<Add>) -
         return Err(NotDone::Failed(Error::delta(&dataset.name, error)));
     }
     let files: Vec<Arc<DataFile>> = adds.iter().map(|add| Arc::new(data_file(add))).collect();
-    let metrics = &shared.metrics;
+    if !erases {
+        count_merge(&shared.metrics, change, &files, now);
+    }
+    dataset.replace(&change.files, files);
+    Ok(())
+}
+
+fn count_merge(metrics: &Metrics, change: &Change, files: &[Arc<DataFile>], now: Timestamp) {
     Metrics::add(&metrics.compactions_total, 1);
     Metrics::add(&metrics.compaction_input_files_total, change.files.len() as u64);
     Metrics::add(&metrics.compaction_read_bytes_total, change.files.iter().map(|file| file.bytes).sum());
     Metrics::add(&metrics.compaction_written_bytes_total, files.iter().map(|file| file.bytes).sum());
     Metrics::set(&metrics.compaction_last_timestamp_seconds, u64::try_from(now.seconds()).unwrap_or(0));
-    dataset.replace(&change.files, files);
-    Ok(())
 }
 
 /// The action that takes a file out of the table.
@@ -255,13 +283,20 @@ fn unused(shared: &Shared, dataset: &Dataset, day: i32) -> HashSet<VariantId> {
 pub(crate) fn remove_expired(shared: &Shared, dataset: &Dataset, removed_files_s: u64) {
     let kept_ms = i64::try_from(removed_files_s.saturating_mul(1000)).unwrap_or(i64::MAX);
     let before_ms = (shared.clock.now().0 / 1000).saturating_sub(kept_ms);
-    let mut log = dataset.log.lock();
-    if log.stopped() {
-        return;
-    }
-    let expired = log.take_expired(before_ms, &|path| dataset.is_held(path));
-    drop(log);
+    let expired = {
+        let log = dataset.log.lock();
+        if log.stopped() {
+            return;
+        }
+        log.expired(before_ms, &|path| dataset.is_held(path))
+    };
     for path in expired {
-        discard(&*shared.disk, &dataset.root().join(Path::new(&path)));
+        let file = dataset.root().join(Path::new(&path));
+        match shared.disk.remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %file.display(), %error, "could not remove an unused file; tried again");
+            }
+            _ => dataset.log.lock().forget_removed(&path),
+        }
     }
 }

@@ -68,10 +68,15 @@ impl Log {
         self.state.txns.remove(app_id);
     }
 
-    /// Removed files that no reader of an older version can want any more and nobody here holds, forgotten with this call.
-    pub(crate) fn take_expired(&mut self, before_ms: i64, is_held: &dyn Fn(&str) -> bool) -> Vec<String> {
-        let expired = |remove: &Remove| remove.deletion_timestamp.unwrap_or(0) < before_ms && !is_held(&remove.path);
-        self.state.removed.extract_if(.., |_, remove| expired(remove)).map(|(path, _)| path).collect()
+    /// Removed files that no reader of an older version can want any more and nobody here holds.
+    pub(crate) fn expired(&self, before_ms: i64, is_held: &dyn Fn(&str) -> bool) -> Vec<String> {
+        let expired = |remove: &&Remove| remove.deletion_timestamp.unwrap_or(0) < before_ms && !is_held(&remove.path);
+        self.state.removed.values().filter(expired).map(|remove| remove.path.clone()).collect()
+    }
+
+    /// Leaves a removed file that is no longer on disk out of every later checkpoint.
+    pub(crate) fn forget_removed(&mut self, path: &str) {
+        self.state.removed.remove(path);
     }
 }
 

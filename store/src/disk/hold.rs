@@ -36,6 +36,11 @@ impl HoldingDisk {
         Arc::new(Self { inner, state: Mutex::default() })
     }
 
+    /// How many files wait for a holder to be removed.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.state.lock().waiting.len() as u64
+    }
+
     /// Puts off removals from now on.
     pub(crate) fn hold(self: &Arc<Self>) -> Hold {
         self.state.lock().holders += 1;

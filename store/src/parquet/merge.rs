@@ -3,7 +3,7 @@
 //! A k-way merge over `time`; of equal times, the rows of the file given first come first. A file is read from when the merge has
 //! come to its first row, and in batches of few megabytes: files that follow each other in time take the memory of one.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ::parquet::{
     arrow::arrow_reader::{
@@ -12,13 +12,14 @@ use ::parquet::{
     errors::ParquetError,
 };
 use arrow::{
-    array::{AsArray, BooleanArray},
+    array::{Array, AsArray, BooleanArray, Int64Array, StringArray},
     compute::filter_record_batch,
     datatypes::Int64Type,
     error::ArrowError,
     record_batch::RecordBatch,
 };
 use hashbrown::{HashMap, HashSet};
+use serde::de::IgnoredAny;
 
 use super::{numbers, order::Place, promote::Promotion};
 use crate::disk::{DiskRead, SeamReader};
@@ -82,39 +83,56 @@ impl MergeError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RowKeys(HashMap<String, HashSet<i64>>);
 
-impl<'a> FromIterator<(&'a str, i64)> for RowKeys {
-    fn from_iter<I: IntoIterator<Item = (&'a str, i64)>>(rows: I) -> Self {
-        let mut keys: HashMap<String, HashSet<i64>> = HashMap::new();
-        for (incarnation, seq) in rows {
-            match keys.get_mut(incarnation) {
-                Some(seqs) => {
-                    seqs.insert(seq);
-                }
-                None => {
-                    keys.insert(incarnation.to_owned(), HashSet::from([seq]));
-                }
+impl RowKeys {
+    /// Adds a row.
+    pub(crate) fn insert(&mut self, incarnation: &str, seq: i64) {
+        match self.0.get_mut(incarnation) {
+            Some(seqs) => {
+                seqs.insert(seq);
+            }
+            None => {
+                self.0.insert(incarnation.to_owned(), HashSet::from([seq]));
             }
         }
-        Self(keys)
     }
-}
 
-impl RowKeys {
     pub(crate) fn len(&self) -> usize {
         self.0.values().map(HashSet::len).sum()
     }
 
+    /// Adds the rows of a batch that have a value under a key.
+    fn insert_with(&mut self, batch: &RecordBatch, key: &str, physical: &str) -> Result<(), ArrowError> {
+        let (incarnations, seqs) = numbers_of(batch)?;
+        let column = batch.column_by_name(physical);
+        let rest = batch.column_by_name("rest").and_then(|rest| rest.as_string_opt::<i32>());
+        for row in 0..batch.num_rows() {
+            let in_rest = || {
+                let text = rest.filter(|rest| rest.is_valid(row)).map(|rest| rest.value(row));
+                text.is_some_and(|text| {
+                    serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).is_ok_and(|all| all.contains_key(key))
+                })
+            };
+            if column.is_some_and(|column| column.is_valid(row)) || in_rest() {
+                self.insert(incarnations.value(row), seqs.value(row));
+            }
+        }
+        Ok(())
+    }
+
     /// The batch without these rows.
     fn remove_from(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-        let column = |name: &str| {
-            batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("no column {name:?}")))
-        };
-        let (incarnations, seqs) = (column("_incarnation")?, column("seq")?);
-        let (incarnations, seqs) = (incarnations.as_string::<i32>(), seqs.as_primitive::<Int64Type>());
+        let (incarnations, seqs) = numbers_of(batch)?;
         let is_kept =
             |row: usize| !self.0.get(incarnations.value(row)).is_some_and(|all| all.contains(&seqs.value(row)));
         filter_record_batch(batch, &(0..batch.num_rows()).map(|row| Some(is_kept(row))).collect::<BooleanArray>())
     }
+}
+
+/// What tells the rows of a batch from all others of their dataset.
+fn numbers_of(batch: &RecordBatch) -> Result<(&StringArray, &Int64Array), ArrowError> {
+    let column =
+        |name: &str| batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("no column {name:?}")));
+    Ok((column("_incarnation")?.as_string::<i32>(), column("seq")?.as_primitive::<Int64Type>()))
 }
 
 /// A file to merge: open, its footer read.
@@ -183,6 +201,16 @@ impl Input {
         let batch = self.reader(Some(vec![group]), Some(rows))?.next();
         let batch = batch.unwrap_or_else(|| Ok(RecordBatch::new_empty(Arc::clone(self.metadata.schema()))));
         batch.and_then(|batch| promotion.apply(batch)).map_err(|source| self.read_error(source))
+    }
+
+    /// The rows with a value under a key: in its column, or in `rest`.
+    pub(crate) fn rows_with(&self, key: &str, physical: &str) -> Result<RowKeys, MergeError> {
+        let mut rows = RowKeys::default();
+        for batch in self.reader(None, None)? {
+            let found = batch.and_then(|batch| rows.insert_with(&batch, key, physical));
+            found.map_err(|source| self.read_error(source))?;
+        }
+        Ok(rows)
     }
 
     fn read_error(&self, source: ArrowError) -> MergeError {

@@ -1,18 +1,27 @@
 //! What is deleted is in no file any more; everything else is there.
 
-use std::{collections::BTreeSet, error::Error, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+};
 
 use arrow::{
     array::{Array, AsArray},
     datatypes::Int64Type,
 };
 use bytes::Bytes;
+use serde_json::json;
 use store::{
-    Config, Deletion, Retention, RowMatcher, Snapshot, Store,
+    Config, DatasetName, Deletion, DeletionRequest, Retention, RowMatcher, Snapshot, Store,
     disk::{Disk, FaultyDisk},
 };
 
-use crate::node::{FakeClock, config, event, metric, numbers, open_with, send, shop};
+use crate::node::{FakeClock, config, event, metric, numbers, open_with, send, send_to, shop};
 
 const SECRET: &str = "carol@example.com";
 
@@ -28,8 +37,11 @@ fn of(user: &str, n: u64) -> String {
 struct IsSecret(FaultyDisk);
 
 impl RowMatcher for IsSecret {
-    fn matching(&self, snapshot: &Snapshot) -> Result<Vec<(String, i64)>, Box<dyn Error + Send + Sync>> {
-        let mut rows = Vec::new();
+    fn matching(
+        &self,
+        snapshot: &Snapshot,
+        found: &mut dyn FnMut(&str, i64),
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
         for file in &snapshot.files {
             let bytes = self.0.read(&snapshot.root.join(&file.path))?;
             for batch in parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
@@ -38,11 +50,10 @@ impl RowMatcher for IsSecret {
                 let (users, seqs) = (users.as_string::<i32>(), batch["seq"].as_primitive::<Int64Type>());
                 let incarnations = batch["_incarnation"].as_string::<i32>();
                 let is_secret = |row: &usize| users.is_valid(*row) && users.value(*row) == SECRET;
-                let found = (0..batch.num_rows()).filter(is_secret);
-                rows.extend(found.map(|row| (incarnations.value(row).to_owned(), seqs.value(row))));
+                (0..batch.num_rows()).filter(is_secret).for_each(|row| found(incarnations.value(row), seqs.value(row)));
             }
         }
-        Ok(rows)
+        Ok(())
     }
 }
 
@@ -84,8 +95,14 @@ fn values(bytes: Bytes) -> String {
     reader.map(|batch| format!("{:?}", batch.unwrap())).collect()
 }
 
+fn request(store: &Store) -> Deletion {
+    store
+        .request_deletion(&shop(), DeletionRequest { predicate: "user = ?", reason: "asked to", actor: "ann" })
+        .unwrap()
+}
+
 async fn delete(store: &Store, disk: &FaultyDisk) -> Deletion {
-    let deletion = store.request_deletion(&shop(), "user = ?", "asked to").unwrap();
+    let deletion = request(store);
     store.carry_out_deletion(deletion, Arc::new(IsSecret(disk.clone()))).await.unwrap()
 }
 
@@ -114,7 +131,8 @@ async fn a_deleted_value_is_in_no_file_of_the_folder() {
     let store = filled(&disk, &clock).await;
     assert!(contains_secret(&disk, Path::new("/data")).len() > 2, "in data files and in the WAL");
     let done = delete(&store, &disk).await;
-    assert_eq!((done.rows, done.rewritten, done.files_held), (8, true, 0));
+    assert_eq!((done.rows, done.is_done()), (8, true));
+    assert_eq!((done.files_done, metric(&store, "deletion_rows_total")), (done.files, 8));
     store.forget_deletion(&done.id).unwrap();
     assert_eq!(contains_secret(&disk, Path::new("/data")), [] as [String; 0]);
     assert_eq!(numbers(&store, &shop()).into_keys().collect::<BTreeSet<_>>(), expected());
@@ -152,7 +170,7 @@ async fn a_query_keeps_the_old_files_until_it_ends() {
 async fn a_deletion_cut_at_any_disk_operation_is_finished_after_the_restart() {
     let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
     let store = filled(&disk, &clock).await;
-    let request = store.request_deletion(&shop(), "user = ?", "asked to").unwrap();
+    let request = request(&store);
     drop(store);
     let (mut nth, mut last) = (1, false);
     while !last {
@@ -175,6 +193,96 @@ async fn a_deletion_cut_at_any_disk_operation_is_finished_after_the_restart() {
         nth += 7;
     }
     assert!(nth > 30, "the deletion does enough");
+}
+
+/// Tells that it was asked, then waits until it may go on.
+struct Slow {
+    inner: IsSecret,
+    asked: SyncSender<()>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl RowMatcher for Slow {
+    fn matching(
+        &self,
+        snapshot: &Snapshot,
+        found: &mut dyn FnMut(&str, i64),
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        self.asked.send(()).unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+        self.inner.matching(snapshot, found)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_deletion_holds_up_no_other_dataset_and_cannot_be_withdrawn_half_way() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = filled(&disk, &clock).await;
+    let mail = DatasetName::from_user("mail").unwrap();
+    for n in 0..8 {
+        send_to(&store, &clock, &mail, &[event(n)], None).await.unwrap();
+        store.flush().await.unwrap();
+    }
+    let ((asked, was_asked), (may_go_on, go_on)) = (sync_channel(0), sync_channel(1));
+    let matcher = Slow { inner: IsSecret(disk.clone()), asked, go_on: Mutex::new(go_on) };
+    let deletion = request(&store);
+    let id = deletion.id.clone();
+    let deleting = tokio::spawn({
+        let store = store.clone();
+        async move { store.carry_out_deletion(deletion, Arc::new(matcher)).await }
+    });
+    was_asked.recv().unwrap();
+    let files = |name: &DatasetName| store.snapshot(name).unwrap().files.len();
+    let before = files(&shop());
+    store.compact().await.unwrap();
+    assert_eq!(
+        (files(&mail), files(&shop())),
+        (1, before),
+        "the others are merged, those being looked through are not"
+    );
+    assert!(store.is_deleting(&id) && !store.forget_deletion(&id).unwrap());
+    let shown = store.deletions().unwrap().remove(0);
+    assert_eq!((shown.files, shown.files_done, shown.rewritten), (before as u64, 0, false));
+    may_go_on.send(()).unwrap();
+    for _ in 1..before {
+        was_asked.recv().unwrap();
+        may_go_on.send(()).unwrap();
+    }
+    let done = deleting.await.unwrap().unwrap();
+    assert_eq!((done.rows, done.is_done(), done.files_done), (8, true, before as u64));
+    assert!(store.forget_deletion(&id).unwrap() && store.deletions().unwrap().is_empty());
+    let again = store.carry_out_deletion(done, Arc::new(IsSecret(disk.clone()))).await;
+    assert!(matches!(again, Err(store::Error::NoDeletion { .. })));
+    assert_eq!(contains_secret(&disk, Path::new("/data")), [] as [String; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_backup_still_copies_is_not_gone() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = filled(&disk, &clock).await;
+    let ((began, has_begun), (may_end, end)) = (sync_channel(0), sync_channel::<()>(1));
+    let copying = tokio::task::spawn_blocking({
+        let store = store.clone();
+        let mut said = false;
+        move || {
+            store.backup(Path::new("/backup"), &mut |_| {
+                if !std::mem::replace(&mut said, true) {
+                    began.send(()).unwrap();
+                    end.recv().ok();
+                }
+                std::ops::ControlFlow::Continue(())
+            })
+        }
+    });
+    has_begun.recv().unwrap();
+    let held = delete(&store, &disk).await;
+    assert!(held.rewritten && held.files_held > 0 && !held.is_done(), "{held:?}");
+    may_end.send(()).unwrap();
+    copying.await.unwrap().unwrap();
+    let done = store.carry_out_deletion(held, Arc::new(IsSecret(disk.clone()))).await.unwrap();
+    assert!(done.is_done());
+    store.forget_deletion(&done.id).unwrap();
+    assert_eq!(contains_secret(&disk, Path::new("/data")), [] as [String; 0]);
 }
 
 #[tokio::test]
@@ -209,4 +317,38 @@ async fn a_clock_that_jumps_ahead_drops_nothing() {
     clock.set_by_s(400 * 86_400);
     store.compact().await.unwrap();
     assert_eq!(numbers(&store, &shop()).len(), 1);
+}
+
+#[tokio::test]
+async fn points_of_slices_go_after_35_days_and_those_of_their_parents_stay() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    // as narrow as files get, so that the key stands in `rest`; and as usual
+    for columns in [1, 1000] {
+        let store = open_with(&disk, &clock, Config { file_columns_max: columns, ..small() }).await.unwrap();
+        let points = DatasetName::system("metric_points");
+        for minute in 0..6 {
+            let point = json!({"metric": "bookings", "actual": minute});
+            let slice = json!({"metric": "bookings", "slice": "country=NL", "actual": 100 + minute});
+            store.append_values(&points, &[point, slice]).await.unwrap();
+            store.flush().await.unwrap();
+        }
+        let actual = |store: &Store| {
+            let events = store.read_events(&points).unwrap();
+            events.iter().map(|event| event["actual"].as_u64().unwrap()).collect::<BTreeSet<_>>()
+        };
+        clock.advance_s(35 * 86_400);
+        store.compact().await.unwrap();
+        assert_eq!(actual(&store).len(), 12, "on day 35 they are there");
+        clock.advance_s(86_400);
+        store.compact().await.unwrap();
+        assert_eq!(actual(&store), (0..6).collect());
+        assert_eq!(metric(&store, "retention_events_total"), 6);
+        let upkeep = store.upkeep();
+        let upkeep = upkeep.iter().find(|upkeep| upkeep.dataset == points).unwrap();
+        assert!(upkeep.removed_events >= 6 && upkeep.backlog_files == 0, "{upkeep:?}");
+        let version = upkeep.log_version;
+        store.compact().await.unwrap();
+        assert_eq!(store.upkeep().iter().find(|upkeep| upkeep.dataset == points).unwrap().log_version, version);
+        store.close().await.unwrap();
+    }
 }
