@@ -50,6 +50,18 @@ impl Latencies {
         Self(micros)
     }
 
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Latency in ms that a share `q` of all did not exceed; 0 if there is none.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into the list")]

@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
+mod merge;
 mod options;
 mod restart;
 mod run;
@@ -51,6 +52,9 @@ fn main() -> anyhow::Result<()> {
     let mut pace = None;
     if options.wants("half") || (options.wants("soak") && options.soak_minutes > 0) {
         pace = Some(half(&bench)?);
+    }
+    if options.wants("merge") {
+        merge::merge(&bench)?;
     }
     if options.wants("restart") {
         restart::restart(&bench)?;

@@ -32,11 +32,11 @@ pub(crate) struct Options {
 }
 
 /// The parts of the bench, in order.
-pub(crate) const PARTS: [&str; 6] = ["matrix", "steady", "half", "restart", "yardstick", "soak"];
+pub(crate) const PARTS: [&str; 7] = ["matrix", "steady", "half", "merge", "restart", "yardstick", "soak"];
 
 const USAGE: &str = "options: --server FILE (default target/release/yellowline, or YELLOWLINE_BENCH_SERVER)
          --folder DIR (where data folders are made; default the system's temporary folder)
-         --parts matrix,steady,half,restart,yardstick,soak (default all; soak needs --soak)
+         --parts matrix,steady,half,merge,restart,yardstick,soak (default all; soak needs --soak)
          --seconds N (length of a run; default 20)  --steady N (seconds of the steady run; default 600)
          --soak MINUTES (default 0: none)  --repeat N (runs per row, medians are printed; default 1)
          --events N (of the yardstick; default 200000)  --wal-bytes N (JSON in the WAL at the kill; default 1000000000)
