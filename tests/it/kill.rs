@@ -106,7 +106,7 @@ fn start(folder: &Path) -> Server {
 }
 
 /// The rows of a statement; `None` when the server dies over it.
-fn rows(address: SocketAddr, sql: &str) -> Option<Vec<Value>> {
+pub(crate) fn rows(address: SocketAddr, sql: &str) -> Option<Vec<Value>> {
     let begin = Instant::now();
     let answer = loop {
         let answer = Connection::new(address, DEADLINE).post_json("/api/v1/sql", &json!({ "sql": sql })).ok()?;
@@ -159,7 +159,7 @@ fn watch(acknowledged: &[AtomicU64], server: &Mutex<SocketAddr>, looks: &AtomicU
 }
 
 #[expect(clippy::disallowed_methods, reason = "the settings of a test run, not of the server")]
-fn setting(name: &str, default: u64) -> u64 {
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
 }
 

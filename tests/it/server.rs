@@ -20,9 +20,11 @@ pub(crate) struct Server {
     pub(crate) http: reqwest::Client,
 }
 
-/// The binary under test, with nothing of the caller's settings.
+/// The binary under test, with nothing of the caller's settings: the one just built, or the one that `YELLOWLINE_BINARY` names, such
+/// as a release build for a long run.
 pub(crate) fn yellowline() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_yellowline"));
+    let named = std::env::var_os("YELLOWLINE_BINARY");
+    let mut command = Command::new(named.unwrap_or_else(|| env!("CARGO_BIN_EXE_yellowline").into()));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("YELLOWLINE_")) {
         command.env_remove(name);
     }
