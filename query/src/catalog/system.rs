@@ -329,8 +329,8 @@ pub(super) fn known(table: &str) -> Option<&'static Known> {
         &OFF_ACTIONS,
         &FIRST_SEEN,
     ]
-        .into_iter()
-        .find(|known| known.name == table)
+    .into_iter()
+    .find(|known| known.name == table)
 }
 
 /// One such table over its dataset.
