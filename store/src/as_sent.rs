@@ -106,7 +106,8 @@ impl Dataset {
         let mut days: BTreeMap<i32, Vec<(Bytes, u64, Vec<u64>)>> = BTreeMap::new();
         for frozen in [few, many] {
             let options = ParquetOptions { columns_max, row_group_rows: 100 };
-            for (file, bytes) in encode(frozen, &self.catalog, &options, &mut |_day| Ok(Vec::new())).unwrap() {
+            for (file, bytes) in encode(frozen, &self.catalog, &options, &|| true, &mut |_day| Ok(Vec::new())).unwrap()
+            {
                 let stats: serde_json::Value = serde_json::from_str(&file.stats).unwrap();
                 let rows = stats["numRecords"].as_u64().unwrap();
                 days.entry(file.day).or_default().push((Bytes::from(bytes), rows, values_of(&file.tags).collect()));
@@ -186,7 +187,7 @@ impl Dataset {
 
     fn write(&self, frozen: &[HotBatch], columns_max: usize) -> (Vec<RecordBatch>, Vec<BTreeMap<String, String>>) {
         let options = ParquetOptions { columns_max, row_group_rows: 1_000 };
-        let files = encode(frozen, &self.catalog, &options, &mut |_day| Ok(Vec::new())).unwrap();
+        let files = encode(frozen, &self.catalog, &options, &|| true, &mut |_day| Ok(Vec::new())).unwrap();
         let tags = files.iter().map(|(file, _)| file.tags.clone()).collect();
         let mut batches = Vec::new();
         for (file, bytes) in files {

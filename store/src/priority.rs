@@ -35,7 +35,8 @@ fn lower_to(priority: u8) {
     drop(priority.try_into().map(|value| ThreadPriority::Crossplatform(value).set_for_current()));
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

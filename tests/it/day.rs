@@ -333,6 +333,7 @@ fn until_quiet(address: std::net::SocketAddr) -> u64 {
 }
 
 /// One file per day that is over, below 256 MB.
+#[expect(clippy::print_stdout, reason = "how large the day became belongs to the result")]
 fn check_files(server: &Server) {
     let sql = "SELECT day, count(*), max(bytes), sum(events) FROM system.files WHERE dataset = 'shop' GROUP BY day ORDER BY day";
     for row in rows(address_of(Some(server)), sql).unwrap() {
@@ -355,6 +356,7 @@ fn check_counts(server: &Server, others: u64, of_country: u64, deleted: u64) -> 
 }
 
 /// Exactly equal, but for the last digits of a sum of doubles, which depend on the order.
+#[expect(clippy::print_stdout, reason = "what was compared belongs to the result")]
 fn agree(ours: &Value, theirs: &Value) {
     println!("ours {ours}, theirs {theirs}");
     let near =

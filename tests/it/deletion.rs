@@ -39,7 +39,7 @@ fn event(n: u64) -> Value {
         "odd": [[user], {"deep": user}],
     });
     // its flattening cannot be undone: the text is kept as it came
-    if n % 5 == 0 {
+    if n.is_multiple_of(5) {
         event["a"] = json!({"b": user});
         event["a.b"] = json!(user);
     }

@@ -28,7 +28,7 @@ impl Trial {
     fn variant(&self, user: u64, minute: i64) -> Option<&'static str> {
         let is_on = minute >= self.since && self.off.is_none_or(|off| minute < off);
         let salt = self.name.len() as u64 * 7;
-        is_on.then(|| if (user / 2 + salt).count_ones() % 2 == 0 { "B" } else { "A" })
+        is_on.then(|| if (user / 2 + salt).count_ones().is_multiple_of(2) { "B" } else { "A" })
     }
 }
 
