@@ -34,6 +34,7 @@ use crate::{
     maintenance::Pace,
     metrics::Metrics,
     parquet::RowKeys,
+    recovery::litter,
     shared::Shared,
 };
 
@@ -315,7 +316,11 @@ impl Work<'_> {
             self.deletion.files_done += 1;
         }
         self.deletion.rows = dataset.log.lock().state().txn(&app_id(&self.deletion.id));
-        Ok(())
+        // What a crash left of a flush or merge is in no snapshot. A start removes it, but not that of a table without a commit.
+        let log = dataset.log.lock();
+        litter::of(&*self.shared.disk, &log)
+            .into_iter()
+            .try_for_each(|path| remove(self.shared, &dataset.root().join(path)))
     }
 
     /// Writes one file anew without some rows, and counts them in the same commit.

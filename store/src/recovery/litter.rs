@@ -25,17 +25,26 @@ fn remove_of(disk: &dyn Disk, log: &Log) {
         // The commit set aside may name files somebody wants to look at.
         return;
     }
+    for path in of(disk, log) {
+        tracing::info!(path, table = %log.root().display(), "removing a data file of an unfinished flush");
+        discard(disk, &log.root().join(&path));
+    }
+}
+
+/// Data files that no commit names, relative to the table. Nothing may be writing to the table meanwhile.
+pub(crate) fn of(disk: &dyn Disk, log: &Log) -> Vec<String> {
     let state = log.state();
+    let mut litter = Vec::new();
     for day in list(disk, log.root()).filter(|name| name.starts_with(DAY_COLUMN)) {
         for file in list(disk, &log.root().join(&day)) {
             let path = format!("{day}/{file}");
             let is_ours = file.starts_with("part-") && file.ends_with(".parquet");
             if is_ours && !state.files.contains_key(&path) && !state.removed.contains_key(&path) {
-                tracing::info!(path, table = %log.root().display(), "removing a data file of an unfinished flush");
-                discard(disk, &log.root().join(&path));
+                litter.push(path);
             }
         }
     }
+    litter
 }
 
 fn list(disk: &dyn Disk, folder: &Path) -> impl Iterator<Item = String> + use<> {

@@ -16,7 +16,7 @@
 
 pub(crate) mod chain;
 mod ids;
-mod litter;
+pub(crate) mod litter;
 mod pipeline;
 mod reincarnate;
 mod replay;

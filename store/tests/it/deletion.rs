@@ -125,6 +125,21 @@ fn expected() -> BTreeSet<u64> {
     (0..24).filter(|n| n % 3 != 2).collect()
 }
 
+/// A flush that was cut off before its commit leaves files that no snapshot has.
+#[tokio::test]
+async fn a_deleted_value_is_in_no_file_that_a_crash_left() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = filled(&disk, &clock).await;
+    let holding = contains_secret(&disk, Path::new("/data"));
+    let whole = holding.iter().find(|path| path.ends_with(".parquet")).unwrap();
+    let left = Path::new(whole).with_file_name("part-left.parquet");
+    let mut file = disk.create(&left).unwrap();
+    file.write_all(&disk.read(Path::new(whole)).unwrap()).and_then(|()| file.sync()).unwrap();
+    assert_eq!(contains_secret(&disk, Path::new("/data")).len(), holding.len() + 1);
+    assert!(delete(&store, &disk).await.is_done());
+    assert!(!disk.exists(&left).unwrap());
+}
+
 #[tokio::test]
 async fn a_deleted_value_is_in_no_file_of_the_folder() {
     let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
