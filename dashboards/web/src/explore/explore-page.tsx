@@ -45,7 +45,7 @@ export function ExplorePage() {
     return (
       <>
         <TopBar title="Explore" />
-        <div className="card skeleton chart-skeleton" aria-label="Loading" />
+        <div className="card skeleton chart-skeleton" role="status" aria-label="Loading" />
       </>
     )
   }

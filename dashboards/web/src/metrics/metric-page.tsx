@@ -33,7 +33,7 @@ export function MetricPage() {
   return (
     <>
       <TopBar title={name} />
-      {metrics.isPending && <div className="card skeleton chart-skeleton" aria-label="Loading" />}
+      {metrics.isPending && <div className="card skeleton chart-skeleton" role="status" aria-label="Loading" />}
       {metrics.error && (
         <div className="page-message" role="alert">
           <h2>Metrics could not be loaded</h2>
@@ -174,7 +174,7 @@ function KnownMetric({ metric }: { metric: Metric }) {
             onSelect={showChange}
           />
         ) : (
-          <div className="skeleton list-skeleton" aria-label="Loading" />
+          <div className="skeleton list-skeleton" role="status" aria-label="Loading" />
         )}
       </section>
     </>

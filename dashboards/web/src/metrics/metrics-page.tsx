@@ -37,7 +37,7 @@ export function MetricsPage() {
     <>
       <TopBar title="Metrics" subtitle={metrics.data && summary(metrics.data)} />
       {metrics.isPending && (
-        <div className="metric-grid" aria-label="Loading">
+        <div className="metric-grid" role="status" aria-label="Loading">
           <div className="card skeleton metric-tile" />
           <div className="card skeleton metric-tile" />
         </div>
