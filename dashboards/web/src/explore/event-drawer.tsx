@@ -69,7 +69,9 @@ export function EventDrawer({ dataset, id, onClose, onStep, onFilter }: Props) {
             <Copy size={14} aria-hidden="true" /> curl
           </Button>
         </div>
-        {event.isPending && <div className="skeleton drawer-skeleton" role="status" aria-label="Loading" />}
+        {event.isPending && (
+          <div className="skeleton drawer-skeleton" role="status" aria-label="Loading" />
+        )}
         {event.error && (
           <p className="is-danger" role="alert">
             {event.error.message}

@@ -31,7 +31,9 @@ export function AlertsPage() {
         ranged={false}
         subtitle={alerts.data && `${open.length} open · ${past.length} past`}
       />
-      {alerts.isPending && <div className="card skeleton chart-skeleton" role="status" aria-label="Loading" />}
+      {alerts.isPending && (
+        <div className="card skeleton chart-skeleton" role="status" aria-label="Loading" />
+      )}
       {alerts.error && (
         <div className="page-message" role="alert">
           <h2>Alerts could not be loaded</h2>

@@ -33,7 +33,9 @@ export function MetricPage() {
   return (
     <>
       <TopBar title={name} />
-      {metrics.isPending && <div className="card skeleton chart-skeleton" role="status" aria-label="Loading" />}
+      {metrics.isPending && (
+        <div className="card skeleton chart-skeleton" role="status" aria-label="Loading" />
+      )}
       {metrics.error && (
         <div className="page-message" role="alert">
           <h2>Metrics could not be loaded</h2>
