@@ -115,7 +115,7 @@ function TopValues({
 }) {
   const values = useQuery(valuesQuery(dataset, column.name))
   if (values.isPending)
-    return <div className="skeleton values-skeleton" aria-label="Loading values" />
+    return <div className="skeleton values-skeleton" role="status" aria-label="Loading values" />
   if (values.error) return <p className="is-danger">{values.error.message}</p>
   if (values.data.length === 0) return <p className="muted">No value in recent data.</p>
   const most = Math.max(...values.data.map((one) => one.count))

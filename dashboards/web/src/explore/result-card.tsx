@@ -31,7 +31,7 @@ export function ResultCard(props: Props) {
   const { runner } = props
   if (!runner.run) {
     if (runner.running)
-      return <div className="card skeleton result-skeleton" aria-label="Running" />
+      return <div className="card skeleton result-skeleton" role="status" aria-label="Running" />
     return null
   }
   // The old answer stays, dimmed, while the next one is on its way or failed.

@@ -85,7 +85,8 @@ export function MetricChart(props: Props) {
 }
 
 function ChartPlaceholder({ problem, retry }: { problem: Error | null; retry: () => void }) {
-  if (!problem) return <div className="skeleton chart-skeleton" aria-label="Loading the series" />
+  if (!problem)
+    return <div className="skeleton chart-skeleton" role="status" aria-label="Loading the series" />
   return (
     <div className="chart-empty" role="alert">
       <p>{problem.message}</p>
