@@ -2,7 +2,6 @@
 
 use std::{future::Future, sync::Arc};
 
-use thread_priority::ThreadPriority;
 use tokio::{runtime::Runtime, task::JoinHandle};
 
 use crate::error::Error;
@@ -28,21 +27,14 @@ impl Drop for Owned {
     }
 }
 
-/// Lowers the priority of this thread: queries take all the processors while nothing else wants them, and never hold up
-/// acknowledgements.
-fn yield_to_requests() {
-    // Of 0 to 100, where an ordinary thread has 50: niceness 5 on Linux. Where it cannot be done, queries and requests are equals.
-    const LOW: u8 = 33;
-    drop(LOW.try_into().map(|low| ThreadPriority::Crossplatform(low).set_for_current()));
-}
-
 impl Threads {
     pub(crate) fn start(threads: usize) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("query")
             .thread_stack_size(STACK_BYTES)
-            .on_thread_start(yield_to_requests)
+            // Queries take all the processors while nothing else wants them, and never hold up acknowledgements.
+            .on_thread_start(store::priority::lower)
             .enable_time()
             .build()
             .map_err(|source| Error::Threads { threads, source })?;

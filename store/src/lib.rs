@@ -40,7 +40,7 @@ mod maintenance;
 pub(crate) mod memtable;
 mod metrics;
 pub(crate) mod parquet;
-mod priority;
+pub mod priority;
 mod quarantine;
 mod queue;
 mod read;

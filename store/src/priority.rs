@@ -13,7 +13,7 @@ const LOW: u8 = 33;
 const LOWEST: u8 = 25;
 
 /// Lowers the priority of this thread for good.
-pub(crate) fn lower() {
+pub fn lower() {
     lower_to(LOW);
 }
 

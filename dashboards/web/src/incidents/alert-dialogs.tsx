@@ -31,7 +31,13 @@ function useAction(run: () => Promise<unknown>, done: string, onClose: () => voi
   })
 }
 
-function ActorField({ actor, onChange }: { actor: string; onChange: (actor: string) => void }) {
+export function ActorField({
+  actor,
+  onChange,
+}: {
+  actor: string
+  onChange: (actor: string) => void
+}) {
   return (
     <label>
       Your name

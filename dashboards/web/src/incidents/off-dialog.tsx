@@ -5,6 +5,7 @@ import { Button } from '../controls/button'
 import { Modal } from '../controls/modal'
 import { say } from '../controls/toast'
 import { keepActor, lastActor } from './actor'
+import { ActorField } from './alert-dialogs'
 
 /** Asks once, showing exactly what will be called, and says what came of it. */
 export function OffDialog({
@@ -47,16 +48,7 @@ export function OffDialog({
             {body && `\n${body}`}
           </pre>
         </div>
-        <label>
-          Your name
-          <input
-            required
-            autoComplete="username"
-            maxLength={120}
-            value={actor}
-            onChange={(event) => setActor(event.target.value)}
-          />
-        </label>
+        <ActorField actor={actor} onChange={setActor} />
         <label>
           Reason (optional)
           <input
