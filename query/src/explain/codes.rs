@@ -57,9 +57,13 @@ impl Codes {
     /// Adds another collector's codes in ours.
     pub(super) fn extend_mapped(&mut self, other: &Self, map: &[u16]) {
         let to = |code: u16| if code == OTHER { OTHER } else { map[usize::from(code)] };
-        match other {
-            Self::Narrow(codes) => self.extend(codes.iter().map(|code| to(u16::from(*code)))),
-            Self::Wide(codes) => self.extend(codes.iter().map(|code| to(*code))),
+        match (&mut *self, other) {
+            #[expect(clippy::cast_possible_truncation, reason = "looked at in the condition")]
+            (Self::Narrow(ours), Self::Narrow(codes)) if map.iter().all(|code| *code <= u16::from(u8::MAX)) => {
+                ours.extend(codes.iter().map(|code| map[usize::from(*code)] as u8));
+            }
+            (_, Self::Narrow(codes)) => self.extend(codes.iter().map(|code| to(u16::from(*code)))),
+            (_, Self::Wide(codes)) => self.extend(codes.iter().map(|code| to(*code))),
         }
     }
 

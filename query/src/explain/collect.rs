@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::ops::Range;
 
 use arrow::{
     array::{ArrayRef, AsArray, BooleanArray},
@@ -77,9 +78,9 @@ impl Collector {
     /// Adds rows: which of them are bad, their columns, and if known their units and ids (texts, as views).
     pub fn add(&mut self, bad: &BooleanArray, columns: &[ArrayRef], units: Option<&ArrayRef>, ids: Option<&ArrayRef>) {
         let is_bad: Vec<bool> = bad.iter().map(|flag| flag == Some(true)).collect();
-        let bad_count = is_bad.iter().filter(|flag| **flag).count();
-        self.bad += bad_count;
-        self.good += is_bad.len() - bad_count;
+        let parts = Parts::of(&is_bad);
+        self.bad += parts.bad.len();
+        self.good += is_bad.len() - parts.bad.len();
         let rows = self.bad + self.good;
         let mut codes = std::mem::take(&mut self.scratch);
         for (building, column) in self.columns.iter_mut().zip(columns) {
@@ -90,16 +91,12 @@ impl Collector {
                     (building.bad, building.good) = (Side::default(), Side::default());
                     continue;
                 }
-                part(&codes, &is_bad, bad_count, |side, codes| match side {
-                    true => building.bad.codes.extend(codes.iter().copied()),
-                    false => building.good.codes.extend(codes.iter().copied()),
-                });
+                building.bad.codes.extend(parts.bad.iter().map(|row| codes[*row]));
+                parts.good.iter().for_each(|rows| building.good.codes.extend(codes[rows.clone()].iter().copied()));
                 if building.is_number {
                     steps(column, &mut codes);
-                    part(&codes, &is_bad, bad_count, |side, steps| match side {
-                        true => building.bad.steps.extend_from_slice(steps),
-                        false => building.good.steps.extend_from_slice(steps),
-                    });
+                    building.bad.steps.extend(parts.bad.iter().map(|row| codes[*row]));
+                    parts.good.iter().for_each(|rows| building.good.steps.extend_from_slice(&codes[rows.clone()]));
                 }
             }
         }
@@ -116,8 +113,7 @@ impl Collector {
         if let Some(ids) = ids {
             let ids = ids.as_string_view();
             let room = IDS_MAX.saturating_sub(self.ids.len());
-            let bad = is_bad.iter().enumerate().filter(|(_, bad)| **bad).take(room);
-            self.ids.extend(bad.map(|(row, _)| ids.value(row).to_owned()));
+            self.ids.extend(parts.bad.iter().take(room).map(|row| ids.value(*row).to_owned()));
         }
     }
 
@@ -136,18 +132,19 @@ impl Collector {
     }
 }
 
-/// Hands the items of the bad rows and those of the good ones on, each in one piece.
-fn part(items: &[u16], is_bad: &[bool], bad: usize, mut to: impl FnMut(bool, &[u16])) {
-    match bad {
-        0 => to(false, items),
-        all if all == items.len() => to(true, items),
-        _ => {
-            let of = |side: bool| -> Vec<u16> {
-                items.iter().zip(is_bad).filter(|(_, bad)| **bad == side).map(|(item, _)| *item).collect()
-            };
-            to(true, &of(true));
-            to(false, &of(false));
-        }
+/// Where the rows of both sides lie in a batch. Bad rows are few, so the good ones come in long pieces.
+struct Parts {
+    bad: Vec<usize>,
+    good: Vec<Range<usize>>,
+}
+
+impl Parts {
+    fn of(is_bad: &[bool]) -> Self {
+        let bad: Vec<usize> = is_bad.iter().enumerate().filter(|(_, bad)| **bad).map(|(row, _)| row).collect();
+        let begins = std::iter::once(0).chain(bad.iter().map(|row| row + 1));
+        let ends = bad.iter().copied().chain([is_bad.len()]);
+        let good = begins.zip(ends).map(|(begin, end)| begin..end).filter(|rows| !rows.is_empty()).collect();
+        Self { bad, good }
     }
 }
 

@@ -29,7 +29,7 @@ const SAME: f64 = 0.98;
 /// Bits a longer cut has to be better than its part.
 const FOLD_BITS: f64 = 3.0;
 /// Cuts measured at a time, at first; twice as many each time after.
-const MEASURED_FIRST: usize = 16;
+const MEASURED_FIRST: usize = 4;
 /// Examples of bad rows.
 const EXAMPLES: usize = 3;
 /// Other names of a cut that are listed.
