@@ -7,7 +7,7 @@ use serde_json::Value;
 use store::Timestamp;
 
 use crate::{
-    alert::{Alert, Feedback, State, Transition, TransitionKind},
+    alert::{Alert, Cause, Feedback, State, Transition, TransitionKind},
     notify::Links,
     off::{OffAction, Recovery},
     silence::{self, Silence},
@@ -88,6 +88,12 @@ impl Alerts {
 
     pub(crate) fn open(&self) -> impl Iterator<Item = &Alert> {
         self.entries.values().map(|entry| &entry.alert).filter(|alert| alert.is_open())
+    }
+
+    /// The open incident of a metric that a control found, if it goes this way.
+    pub(crate) fn found_by_control(&self, metric: &str, direction: &str) -> Option<&Alert> {
+        self.open()
+            .find(|alert| alert.cause == Cause::Control && alert.metric == metric && alert.direction == direction)
     }
 
     /// The last alert that passes, by its onset.

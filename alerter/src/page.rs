@@ -58,6 +58,21 @@ pub(crate) fn breached(
     Some(alert)
 }
 
+/// An incident that its change's control found first, once the forecast sees it, too: from here on the forecast judges it, under the id and
+/// the page it has.
+pub(crate) fn seen_by_forecast(found: Alert, breached: Alert) -> Alert {
+    Alert {
+        cause: breached.cause,
+        score: breached.score,
+        window_minutes: breached.window_minutes,
+        threshold: breached.threshold,
+        burn: breached.burn,
+        basis: breached.basis,
+        sources: breached.sources,
+        ..found
+    }
+}
+
 /// A new alert for a source that fell silent, told through one of its metrics.
 pub(crate) fn silent(metric: &Metric, series: &Series, since: Minute, now: Timestamp) -> Alert {
     let mut alert = blank(metric, since, now);

@@ -126,8 +126,15 @@ impl Core {
                 ) else {
                     return;
                 };
-                tracked.incident.named(alert.id.clone());
                 tracked.all_mut().for_each(|series| series.live.hold(true));
+                let found = self.alerts.lock().found_by_control(name, &alert.direction).cloned();
+                if let Some(found) = found {
+                    tracked.incident.named(found.id.clone());
+                    tracing::warn!(metric = %name, alert = %found.id, "the forecast sees it, too");
+                    self.alerts.lock().update(page::seen_by_forecast(found, alert), true, now);
+                    return;
+                }
+                tracked.incident.named(alert.id.clone());
                 tracing::warn!(metric = %name, alert = %alert.id, score = breach.z, "incident opened");
                 Counters::add(&self.counters.incidents, 1);
                 self.fresh.insert(alert.id.clone(), Fresh { alert, kind: TransitionKind::Triggered, closed: None });

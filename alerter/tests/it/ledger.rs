@@ -122,3 +122,27 @@ async fn the_control_finds_what_the_forecast_cannot_see_and_ends_with_the_change
     let all = world.get("/api/v1/alerts?state=all").await;
     assert_eq!((all["alerts"].as_array().unwrap().len(), &all["alerts"][0]["state"]), (1, &json!("resolved")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_control_found_first_stays_one_incident_when_the_forecast_sees_it_too() {
+    let mut world = World::start(400.0).await;
+    world.import_weeks(4).await;
+    let mut faint = Trial { name: "1003", since: world.minute, off: None, lost: 0.16 };
+    faint.declare(&world, "faint", world.minute, 0.5).await;
+    play(&mut world, 25, &[&faint]).await;
+    let found = world.get("/api/v1/alerts?state=open").await["alerts"][0].clone();
+    assert_eq!(found["cause"], "control", "{found}");
+
+    faint.lost = 0.8;
+    play(&mut world, 6, &[&faint]).await;
+    let alerts = world.get("/api/v1/alerts?state=all").await["alerts"].clone();
+    assert_eq!(alerts.as_array().unwrap().len(), 1, "{alerts}");
+    assert_eq!((&alerts[0]["id"], &alerts[0]["cause"]), (&found["id"], &json!("deviation")));
+
+    // From here on the forecast ends it, once all is well again, after a restart as well.
+    let mut world = world.restart(1).await;
+    faint.lost = 0.0;
+    play(&mut world, 20, &[&faint]).await;
+    let alerts = world.get("/api/v1/alerts?state=all").await["alerts"].clone();
+    assert_eq!((alerts.as_array().unwrap().len(), &alerts[0]["state"]), (1, &json!("resolved")), "{alerts}");
+}

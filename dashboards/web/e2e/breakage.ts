@@ -9,7 +9,7 @@ const HISTORY_DAYS = 42
 export const BEFORE = 30
 export const AFTER = 9
 /** Part of the bookings that still work after it. */
-export const KEPT = 0.4
+const KEPT = 0.4
 const ALERT_MS = 150_000
 
 /** What the tests read of an alert. */
@@ -21,14 +21,17 @@ export interface Alert {
   off_actions: { outcome: string | null }[]
 }
 
-/** An open incident and the change behind it. */
+/** An open incident and the change behind it. The site stays broken, minute after minute, until `mend` is called. */
 export interface Breakage {
   alert: Alert
   changeId: string
-  random: () => number
+  /** Bookings are whole again from the next minute on. */
+  mend: () => void
+  /** Ends the traffic. */
+  stop: () => Promise<void>
 }
 
-/** Loads history and events, declares experiment 13 with `off`, and waits for the alert. */
+/** Loads history and events, declares experiment 13 with `off`, goes on with broken traffic, and waits for the alert. */
 export async function breakCheckout(server: Server, off: unknown): Promise<Breakage> {
   const onset = Math.floor(Date.now() / MINUTE) - AFTER
   const random = randomFrom(20_261_120)
@@ -55,6 +58,7 @@ export async function breakCheckout(server: Server, off: unknown): Promise<Break
   for (let minute = onset - BEFORE; minute < onset + AFTER; minute += 1) {
     await postMinute(server, minute, minute < onset ? 1 : KEPT, random)
   }
+  const traffic = goOn(server, onset + AFTER, random)
   let alert: Alert | undefined
   await until(
     async () => {
@@ -65,11 +69,37 @@ export async function breakCheckout(server: Server, off: unknown): Promise<Break
     'the alert to open',
     ALERT_MS,
   )
-  return { alert: alert!, changeId: activation.id, random }
+  return { alert: alert!, changeId: activation.id, ...traffic }
+}
+
+/** Sends each minute once it is over; a source that falls silent would be an incident of its own. */
+function goOn(server: Server, first: number, random: () => number) {
+  let live = true
+  let kept = KEPT
+  const send = async () => {
+    for (let next = first; live;) {
+      if (Math.floor(Date.now() / MINUTE) > next) {
+        await postMinute(server, next, kept, random)
+        next += 1
+      } else {
+        await new Promise((resolve) => setTimeout(resolve, 250))
+      }
+    }
+  }
+  const sending = send()
+  return {
+    mend: () => {
+      kept = 1
+    },
+    stop: async () => {
+      live = false
+      await sending
+    },
+  }
 }
 
 /** The events of one minute. */
-export const postMinute = (server: Server, minute: number, kept: number, random: () => number) =>
+const postMinute = (server: Server, minute: number, kept: number, random: () => number) =>
   server.api('/events/shop', {
     body: eventsOf(minute, kept, random),
     contentType: 'application/x-ndjson',

@@ -2,13 +2,14 @@
 
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { breakCheckout, type Alert } from './breakage'
+import { breakCheckout, type Alert, type Breakage } from './breakage'
 import { axe, open, startBrowser } from './browser'
-import { startServer, type Server } from './server'
+import { startServer, until, type Server } from './server'
 import { METRIC } from './site'
 
 let server: Server
 let browser: Browser
+let broken: Breakage
 let alert: Alert
 let changeId: string
 
@@ -16,12 +17,13 @@ beforeAll(async () => {
   browser = await startBrowser()
   server = await startServer({ 'metrics/bookings.toml': METRIC })
   const off = { url: 'https://flags.example.com/13/off', method: 'POST' }
-  const broken = await breakCheckout(server, off)
+  broken = await breakCheckout(server, off)
   alert = broken.alert
   changeId = broken.changeId
 })
 
 afterAll(async () => {
+  await broken?.stop()
   await browser?.close()
   await server?.stop()
 })
@@ -64,10 +66,16 @@ describe('an incident', () => {
     const { page, problems } = await open(browser, `${server.url}/metrics/bookings`)
     const strip = page.locator('[data-alert]')
     await strip.waitFor()
-    const shown = (await strip.locator('.sentence').innerText()).replaceAll(/\s+/g, ' ')
-    // Asked at once: the sentence counts minutes.
-    const { sentence } = await server.api<Alert>(`/alerts/${alert.id}`)
-    expect(shown.replace(/\d+ minutes?/, 'n')).toBe(sentence.replace(/\d+ minutes?/, 'n'))
+    let shown = ''
+    await until(
+      async () => {
+        shown = (await strip.locator('.sentence').innerText()).replaceAll(/\s+/g, ' ')
+        const { sentence } = await server.api<Alert>(`/alerts/${alert.id}`)
+        return shown.replace(/\d+ minutes?/, 'n') === sentence.replace(/\d+ minutes?/, 'n')
+      },
+      'the page to show the sentence of the incident, which is anew each minute',
+      15_000,
+    )
     expect(shown).toMatch(/yellow activation line of experiment 13/)
 
     const label = `[data-marks~="${changeId}"]`

@@ -5,12 +5,11 @@ import { createServer, type Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { breakCheckout, KEPT, postMinute, type Alert, type Breakage } from './breakage'
+import { breakCheckout, type Alert, type Breakage } from './breakage'
 import { axe, open, startBrowser } from './browser'
 import { startServer, until, type Server } from './server'
 import { METRIC } from './site'
 
-const MINUTE = 60_000
 const KEY = 'MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 /** A whole minute after the press, its watermark, and a loaded machine. */
 const RECOVERY_MS = 240_000
@@ -27,8 +26,6 @@ let target: HttpServer
 let server: Server
 let browser: Browser
 let broken: Breakage
-let live = true
-let feeding: Promise<void>
 
 beforeAll(async () => {
   browser = await startBrowser()
@@ -40,6 +37,7 @@ beforeAll(async () => {
       const text = `${header('webhook-id')}.${header('webhook-timestamp')}.${body}`
       const hmac = createHmac('sha256', Buffer.from(KEY, 'base64')).update(text).digest('base64')
       const signed = header('webhook-signature') === `v1,${hmac}`
+      broken.mend()
       calls.push({ method: request.method ?? '', url: request.url ?? '', body, signed })
       response.writeHead(200).end('ok')
     })
@@ -57,28 +55,14 @@ beforeAll(async () => {
     method: 'PUT',
     body: { share: 0 },
   })
-  feeding = feed()
 })
 
 afterAll(async () => {
-  live = false
-  await feeding
+  await broken?.stop()
   await browser?.close()
   await server?.stop()
   target?.close()
 })
-
-/** Bookings go on: broken until the target was called, whole afterwards. */
-async function feed(): Promise<void> {
-  let next = Math.floor(Date.now() / MINUTE)
-  while (live) {
-    if (Math.floor(Date.now() / MINUTE) >= next) {
-      await postMinute(server, next, calls.length > 0 ? 1 : KEPT, broken.random)
-      next += 1
-    }
-    await new Promise((resolve) => setTimeout(resolve, 250))
-  }
-}
 
 test('a suspect is turned off after a question, and the incident says that it recovered', async () => {
   const { page, problems } = await open(browser, `${server.url}/alerts/${broken.alert.id}`)
