@@ -18,7 +18,7 @@ use crate::{
     decode::Rows,
     delta::{Add, Log},
     disk::Disk,
-    memtable::{Inserted, Memtable, Stamp},
+    memtable::{self, Inserted, Memtable, Stamp},
     metrics::Metrics,
 };
 
@@ -276,26 +276,40 @@ impl Dataset {
         }
         let mut hot = state.sealed.clone();
         hot.extend(state.active.freeze());
-        Some(Snapshot {
+        let snapshot = Snapshot {
             dataset: self.name.clone(),
             schema: self.catalog.schema(),
             aliases: Arc::clone(&self.catalog.aliases),
             hot,
             root: self.root.clone(),
             files: state.files.clone(),
-        })
+        };
+        drop(state);
+        self.merge_small();
+        Some(snapshot)
+    }
+
+    /// Merges the small chunks that snapshots leave behind. Copying takes a while: not under the lock that inserts wait for.
+    fn merge_small(&self) {
+        loop {
+            let Some(pair) = self.state.lock().active.small() else { return };
+            let Ok(merged) = memtable::merge(&pair[0], &pair[1]) else { return };
+            if !self.state.lock().active.replace(&pair, merged) {
+                return;
+            }
+        }
     }
 
     /// Name, sizes and range of the dataset. `None` before the first event.
     pub(crate) fn summary(&self) -> Option<DatasetSummary> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if state.is_unborn() {
             return None;
         }
-        let hot = state.active.freeze();
         let file_rows: u64 = state.files.iter().map(|file| file.rows).sum();
-        let hot = state.sealed.iter().chain(&hot).map(|batch| (batch.time_min, batch.time_max));
-        let times = state.files.iter().map(|file| (file.time_min, file.time_max)).chain(hot);
+        let sealed = state.sealed.iter().map(|batch| (batch.time_min, batch.time_max));
+        let times =
+            state.files.iter().map(|file| (file.time_min, file.time_max)).chain(sealed).chain(state.active.times());
         let range = times.reduce(|all, next| (all.0.min(next.0), all.1.max(next.1)));
         Some(DatasetSummary {
             name: self.name.clone(),

@@ -117,15 +117,19 @@ impl Chunk {
         self.touched.len()
     }
 
+    /// The earliest and the latest `time`.
+    pub(super) fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((Timestamp(*self.times.iter().min()?), Timestamp(*self.times.iter().max()?)))
+    }
+
     /// Closes the chunk: its batch, and the number of values of each column. The chunk is empty afterwards.
     pub(super) fn finish(
         &mut self,
         field: &mut dyn FnMut(VariantId) -> FieldRef,
     ) -> Result<(HotBatch, Vec<(VariantId, u64)>), ArrowError> {
+        let (time_min, time_max) = self.times().unwrap_or_default();
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
-        let time_min = self.times.iter().copied().min().unwrap_or_default();
-        let time_max = self.times.iter().copied().max().unwrap_or_default();
         let mut fields: Vec<FieldRef> = Vec::with_capacity(self.touched.len() + 8);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.touched.len() + 8);
         let mut add = |field: FieldRef, array: ArrayRef| {
@@ -155,7 +159,7 @@ impl Chunk {
             }
         }
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
-        Ok((HotBatch { batch, time_min: Timestamp(time_min), time_max: Timestamp(time_max) }, counts))
+        Ok((HotBatch { batch, time_min, time_max }, counts))
     }
 }
 
@@ -169,7 +173,7 @@ pub(crate) fn system_field(name: &str) -> FieldRef {
 }
 
 /// Two neighbours as one batch, with the columns of both.
-pub(super) fn merge(first: &HotBatch, second: &HotBatch) -> Result<HotBatch, ArrowError> {
+pub(crate) fn merge(first: &HotBatch, second: &HotBatch) -> Result<HotBatch, ArrowError> {
     let (left, right) = (columns_of(&first.batch), columns_of(&second.batch));
     let mut fields: Vec<FieldRef> = first.batch.schema_ref().fields().iter().cloned().collect();
     let further = second.batch.schema_ref().fields().iter();

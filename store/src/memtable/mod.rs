@@ -17,8 +17,8 @@ use arrow::datatypes::{Field, FieldRef};
 use hashbrown::HashSet;
 use ulid::Ulid;
 
-pub(crate) use self::chunk::system_field;
 use self::chunk::{Chunk, SystemText};
+pub(crate) use self::chunk::{merge, system_field};
 use crate::{
     DatasetName, FirstSight, HotBatch, Timestamp,
     catalog::{
@@ -344,7 +344,7 @@ impl Memtable {
     }
 
     /// Every batch so far, oldest first: a consistent view that later inserts do not change. Closes the open chunk without
-    /// copying it; small chunks that many snapshots leave behind are merged as they pile up.
+    /// copying it; many snapshots leave small chunks behind, see [`Self::small`].
     pub(crate) fn freeze(&mut self) -> Vec<HotBatch> {
         self.close_chunk();
         self.frozen.clone()
@@ -375,25 +375,37 @@ impl Memtable {
         self.frozen_rows += rows;
         self.frozen_bytes += batch.batch.get_array_memory_size();
         self.frozen.push(batch);
-        self.merge_small();
         self.torn = false;
     }
 
-    /// Merges the last two chunks while the older one is not more than twice as long: a row is copied at most
-    /// log2(`CHUNK_ROWS`) times, and few chunks remain, however often snapshots are taken.
-    fn merge_small(&mut self) {
-        while let [.., older, newer] = self.frozen.as_slice() {
-            let (left, right) = (older.batch.num_rows(), newer.batch.num_rows());
-            let (left_bytes, right_bytes) = (older.batch.get_array_memory_size(), newer.batch.get_array_memory_size());
-            if left > 2 * right || left + right > CHUNK_ROWS || left_bytes + right_bytes > CHUNK_BYTES {
-                return;
-            }
-            let Ok(merged) = chunk::merge(older, newer) else { return };
-            self.frozen_bytes += merged.batch.get_array_memory_size();
-            self.frozen_bytes = self.frozen_bytes.saturating_sub(left_bytes + right_bytes);
-            self.frozen.truncate(self.frozen.len() - 2);
-            self.frozen.push(merged);
-        }
+    /// Two neighbours to merge with [`merge`] and to give back to [`Self::replace`]: small ones, the older not more than twice as
+    /// long. So a row is copied at most log2(`CHUNK_ROWS`) times, and few chunks remain, however often snapshots are taken.
+    pub(crate) fn small(&self) -> Option<[HotBatch; 2]> {
+        let is_small = |pair: &&[HotBatch]| {
+            let [left, right] = [&pair[0].batch, &pair[1].batch];
+            left.num_rows() <= 2 * right.num_rows()
+                && left.num_rows() + right.num_rows() <= CHUNK_ROWS
+                && left.get_array_memory_size() + right.get_array_memory_size() <= CHUNK_BYTES
+        };
+        let pair = self.frozen.windows(2).rev().find(is_small)?;
+        Some([pair[0].clone(), pair[1].clone()])
+    }
+
+    /// Puts `merged` in the place of the two chunks it was made of; false when they are gone: flushed, or merged by someone else.
+    pub(crate) fn replace(&mut self, [older, newer]: &[HotBatch; 2], merged: HotBatch) -> bool {
+        let is_one = |a: &HotBatch, b: &HotBatch| Arc::ptr_eq(a.batch.column(0), b.batch.column(0));
+        let place = self.frozen.windows(2).position(|pair| is_one(&pair[0], older) && is_one(&pair[1], newer));
+        let Some(at) = place else { return false };
+        let bytes = |batch: &HotBatch| batch.batch.get_array_memory_size();
+        self.frozen_bytes = (self.frozen_bytes + bytes(&merged)).saturating_sub(bytes(older) + bytes(newer));
+        self.frozen.splice(at..at + 2, [merged]);
+        true
+    }
+
+    /// The earliest and the latest `time` in it.
+    pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        let frozen = self.frozen.iter().map(|batch| (batch.time_min, batch.time_max));
+        frozen.chain(self.open.times()).reduce(|all, next| (all.0.min(next.0), all.1.max(next.1)))
     }
 
     /// Rows inserted.

@@ -1,5 +1,7 @@
 //! The plain life of an event.
 
+use std::sync::Arc;
+
 use store::{Error, disk::FaultyDisk};
 
 use crate::node::{FakeClock, event, metric, numbers, open, places, send, shop};
@@ -47,4 +49,32 @@ async fn closing_leaves_nothing_to_replay_and_refuses_events() {
     let store = open(&disk, &clock).await.unwrap();
     assert_eq!(metric(&store, "replayed_events"), 0);
     assert_eq!(numbers(&store, &shop()).len(), 1);
+}
+
+#[tokio::test]
+async fn snapshots_after_every_event_leave_few_batches_and_lose_no_event() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = Arc::new(open(&disk, &clock).await.unwrap());
+    let looks: Vec<_> = (0..2)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::task::spawn_blocking(move || {
+                let mut seen = 0;
+                while seen < 200 {
+                    let now = numbers(&store, &shop());
+                    assert!(now.len() >= seen && now.values().all(|times| *times == 1), "{now:?}");
+                    seen = now.len();
+                }
+            })
+        })
+        .collect();
+    for n in 0..200 {
+        send(&store, &clock, &[event(n)], None).await.unwrap();
+    }
+    for look in looks {
+        look.await.unwrap();
+    }
+    // Only the last snapshot's neighbours may still wait to be merged.
+    let batches = store.snapshot(&shop()).unwrap().hot.len();
+    assert!(batches <= 10, "{batches} batches of 200 events");
 }
