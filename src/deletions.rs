@@ -112,7 +112,7 @@ impl Deletions {
                 }
                 Err(error) => {
                     left = true;
-                    let error = format!("{error:#}");
+                    let error = told(&error);
                     tracing::error!(deletion = id, error, "a deletion could not be finished; it is tried again");
                     self.errors().insert(id, error);
                 }
@@ -169,5 +169,19 @@ impl Deletions {
 
     fn errors(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a try ended early; what to do when only another predicate helps.
+fn told(error: &anyhow::Error) -> String {
+    let of_predicate = match error.downcast_ref() {
+        Some(store::Error::Match { source }) => source.downcast_ref(),
+        _ => error.downcast_ref::<query::Error>(),
+    };
+    match of_predicate {
+        Some(cause @ query::Error::Invalid { .. }) => {
+            format!("the predicate fails: {cause}; withdraw this deletion and ask again with another predicate")
+        }
+        _ => format!("{error:#}"),
     }
 }

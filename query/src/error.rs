@@ -3,6 +3,8 @@
 //! Goals: the text says what to do next, names columns as SQL wants them quoted, and holds no path or internal type. The
 //! cause is kept as `source` for the log.
 
+mod evaluation;
+
 use datafusion::{
     common::{DataFusionError, SchemaError},
     sql::sqlparser::tokenizer::Location,
@@ -239,6 +241,9 @@ impl Error {
     pub(crate) fn from_engine(operation: &'static str, memory_bytes_max: usize, error: DataFusionError) -> Self {
         let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
         let position = span.and_then(|span| Position::of(Location::new(span.start.line, span.start.column)));
+        if let Some(message) = evaluation::failure(&error) {
+            return Self::Invalid { message, position };
+        }
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Memory { memory_bytes_max },
             DataFusionError::SchemaError(schema, _) => Self::from_schema(schema, position),

@@ -51,6 +51,7 @@ impl Engine {
     ///
     /// # Errors
     /// `unknown_dataset`, and whatever is wrong with the condition: `sql_syntax`, `unknown_column`, `sql_invalid`, each with its place.
+    /// Over which events it cannot be evaluated is found later, by the matcher.
     pub async fn row_matcher(
         &self,
         dataset: &str,
@@ -65,7 +66,11 @@ impl Engine {
         let name = self.name_of(dataset)?;
         let snapshot = self.inner.store.snapshot(&name).ok_or_else(|| self.no_dataset(dataset))?;
         let (inner, text) = (Arc::clone(&self.inner), condition.to_owned());
-        self.on_threads(async move { plan(&inner, snapshot, &text, now).await.map(drop) }).await?;
+        let check = async move {
+            let (statements, plan) = plan(&inner, snapshot, &text, now).await?;
+            statements.physical(&plan).await.map(drop)
+        };
+        self.on_threads(check).await?;
         Ok(Arc::new(Matching { engine: self.clone(), condition: condition.to_owned(), now }))
     }
 
