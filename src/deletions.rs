@@ -159,6 +159,7 @@ impl Deletions {
             "state": state,
             "reason": deletion.reason,
             "actor": deletion.actor,
+            "key": deletion.key,
             "requested_at": deletion.requested_at,
             "done_at": done_at,
             "files": deletion.files,

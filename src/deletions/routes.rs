@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use alerter::Caller;
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, State as Shared, rejection::JsonRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -88,12 +89,14 @@ impl Failed {
 async fn ask(
     Shared(deletions): Shared<Arc<Deletions>>,
     Path(dataset): Path<String>,
+    caller: Option<Extension<Caller>>,
     headers: HeaderMap,
     asked: Result<Json<Asked>, JsonRejection>,
 ) -> Response {
     let answered = async {
         let Json(asked) = asked.map_err(|rejection| Failed::invalid(rejection.body_text()))?;
-        deletions.ask(&dataset, &asked).await
+        let key = caller.and_then(|caller| caller.0.key);
+        deletions.ask(&dataset, &asked, key.as_deref()).await
     };
     match answered.await {
         Ok(shown) => {
@@ -138,7 +141,7 @@ async fn withdraw(
 }
 
 impl Deletions {
-    async fn ask(&self, dataset: &str, asked: &Asked) -> Result<Value, Failed> {
+    async fn ask(&self, dataset: &str, asked: &Asked, key: Option<&str>) -> Result<Value, Failed> {
         if self.store.is_read_only() {
             return Err(store::Error::ReadOnly.into());
         }
@@ -162,7 +165,8 @@ impl Deletions {
             return Err(Failed::Refused(StatusCode::TOO_MANY_REQUESTS, "too_many_deletions", message));
         }
         let name = self.engine.name_of(dataset)?;
-        let request = DeletionRequest { predicate: &asked.predicate, reason: &asked.reason, actor: &asked.actor };
+        let Asked { predicate, reason, actor } = asked;
+        let request = DeletionRequest { predicate, reason, actor, key };
         let deletion = self.store.request_deletion(&name, request)?;
         tracing::info!(deletion = deletion.id, dataset, "deletion requested");
         if let Err(error) = self.record(&deletion, State::Waiting).await {
@@ -178,7 +182,7 @@ impl Deletions {
         let pending: Vec<Deletion> =
             self.store.deletions()?.into_iter().filter(|deletion| deletion.dataset == dataset).collect();
         let sql = format!(
-            "SELECT id, state, reason, actor, requested_at, done_at, files, rows_deleted FROM system.deletions \
+            "SELECT id, state, reason, actor, key, requested_at, done_at, files, rows_deleted FROM system.deletions \
              WHERE dataset = '{}' AND state <> 'waiting'",
             dataset.replace('\'', "''")
         );
@@ -202,6 +206,7 @@ impl Deletions {
             "predicate": deletion.predicate,
             "reason": deletion.reason,
             "actor": deletion.actor,
+            "key": deletion.key,
             "requested_at": deletion.requested_at,
             "done_at": null,
             "files": deletion.files,
@@ -235,6 +240,7 @@ fn ended(dataset: &str, mut row: Map<String, Value>) -> Map<String, Value> {
         ("predicate", Value::Null),
         ("reason", take("reason")),
         ("actor", take("actor")),
+        ("key", take("key")),
         ("requested_at", take("requested_at")),
         ("done_at", take("done_at")),
         ("files", files.clone()),

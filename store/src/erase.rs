@@ -52,9 +52,12 @@ pub struct Deletion {
     pub predicate: String,
     /// Why, for the record.
     pub reason: String,
-    /// Who asked for it, for the record.
+    /// Who asked for it, as the request says.
     #[serde(default)]
     pub actor: String,
+    /// Name of the API key the request came with.
+    #[serde(default)]
+    pub key: Option<String>,
     /// When it was requested, RFC 3339.
     pub requested_at: String,
     /// Data files to look through.
@@ -95,8 +98,10 @@ pub struct DeletionRequest<'a> {
     pub predicate: &'a str,
     /// Why, for the record.
     pub reason: &'a str,
-    /// Who asks, for the record.
+    /// Who asks, as the request says.
     pub actor: &'a str,
+    /// Name of the API key the request came with.
+    pub key: Option<&'a str>,
 }
 
 /// Tells which rows a deletion means: SQL is the query engine's.
@@ -144,6 +149,7 @@ pub(crate) fn request(shared: &Shared, dataset: &DatasetName, request: DeletionR
         predicate: request.predicate.to_owned(),
         reason: request.reason.to_owned(),
         actor: request.actor.to_owned(),
+        key: request.key.map(str::to_owned),
         requested_at: now.to_rfc3339(),
         files: 0,
         files_done: 0,

@@ -152,6 +152,35 @@ async fn a_deleted_value_is_in_no_file_of_the_data_folder() {
 }
 
 #[tokio::test]
+async fn the_record_names_the_key_a_deletion_was_asked_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, key, text) = run(yellowline()
+        .args(["keys", "create", "--name", "dpo-tool", "--scope", "admin", "--data"])
+        .arg(folder.path()));
+    assert_eq!(code, 0, "{text}");
+    let server = start(folder.path());
+    let post =
+        |path: &str, body: &Value| answer(server.http.post(server.path(path)).bearer_auth(key.trim()).json(body));
+    let get = |path: &str| answer(server.http.get(server.path(path)).bearer_auth(key.trim()));
+    assert_eq!(post("/events/shop", &json!([event(1), event(2)])).await.0, 200);
+    let asked = json!({"predicate": "n = 1", "actor": "somebody else"});
+    let (status, mut deletion) = post("/datasets/shop/deletions", &asked).await;
+    let begin = Instant::now();
+    while deletion["state"] != "done" {
+        assert_eq!(
+            (&deletion["actor"], &deletion["key"]),
+            (&asked["actor"], &json!("dpo-tool")),
+            "{status}: {deletion}"
+        );
+        assert!(begin.elapsed() < DEADLINE, "{deletion}");
+        deletion = get(&format!("/datasets/shop/deletions/{}", deletion["id"].as_str().unwrap())).await.1;
+    }
+    assert_eq!(deletion["key"], "dpo-tool", "also from the record");
+    let (_, recorded) = post("/sql", &json!({"sql": "SELECT actor, key, rows_deleted FROM system.deletions"})).await;
+    assert_eq!(recorded["rows"], json!([["somebody else", "dpo-tool", 1]]));
+}
+
+#[tokio::test]
 async fn the_command_deletes_and_waits() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path());

@@ -251,6 +251,7 @@ const DELETIONS: Known = Known {
         ("state", Text),
         ("reason", Text),
         ("actor", Text),
+        ("key", Text),
         ("requested_at", Time),
         ("done_at", Time),
         ("files", BigInt),

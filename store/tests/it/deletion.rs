@@ -96,9 +96,8 @@ fn values(bytes: Bytes) -> String {
 }
 
 fn request(store: &Store) -> Deletion {
-    store
-        .request_deletion(&shop(), DeletionRequest { predicate: "user = ?", reason: "asked to", actor: "ann" })
-        .unwrap()
+    let request = DeletionRequest { predicate: "user = ?", reason: "asked to", actor: "ann", key: None };
+    store.request_deletion(&shop(), request).unwrap()
 }
 
 async fn delete(store: &Store, disk: &FaultyDisk) -> Deletion {
