@@ -120,8 +120,9 @@ fn open_locked(
     let removals = HoldingDisk::new(disk);
     let disk: Arc<dyn Disk> = Arc::<HoldingDisk>::clone(&removals);
     let text: Arc<str> = incarnation.to_string().into();
-    let datasets = open_datasets(&disk, &config, &text)?;
+    let (datasets, mut unlogged) = open_datasets(&disk, &config, &text)?;
     let accounts_table = AccountsTable::open(&disk, &folder, &text, config.checkpoint_commits)?;
+    unlogged.note_accounts(&*disk, &accounts_table);
     let now = clock.now();
     let counts = accounts_table.read(now, config.accounts_days)?;
     let accounts = Accounts::new(counts, accounts_table.lsn(), config.datasets_max, config.accounts_days, now);
@@ -130,7 +131,7 @@ fn open_locked(
     }
     let parts = SharedParts { config, clock, disk, removals, outside, incarnation, accounts, accounts_table, lock };
     let shared = Arc::new(Shared::new(parts, datasets));
-    replay::replay(shared, isolated)
+    replay::replay(shared, isolated, &unlogged)
 }
 
 /// Makes sure the folder exists, can be written, and is ours; read-only, that nobody writes to it.
@@ -220,11 +221,15 @@ fn make_folder(disk: &dyn Disk, base: &Path, path: &Path) -> Result<(), Error> {
     create_dirs(disk, base, path).map_err(|source| Error::folder("create", path, source))
 }
 
-fn open_datasets(disk: &Arc<dyn Disk>, config: &Config, incarnation: &str) -> Result<Vec<Dataset>, Error> {
+fn open_datasets(
+    disk: &Arc<dyn Disk>,
+    config: &Config,
+    incarnation: &str,
+) -> Result<(Vec<Dataset>, litter::Unlogged), Error> {
     let folder = config.folder.as_path();
     let tables = folder.join(DATASETS_FOLDER);
     let entries = list_if_there(&**disk, &tables)?;
-    let mut datasets = Vec::new();
+    let (mut datasets, mut unlogged) = (Vec::new(), litter::Unlogged::default());
     for entry in entries.into_iter().filter(|entry| entry.is_dir) {
         let Some(name) = DatasetName::from_stored(&entry.name) else {
             tracing::warn!(folder = %entry.name, "ignoring a folder that is no dataset");
@@ -232,10 +237,11 @@ fn open_datasets(disk: &Arc<dyn Disk>, config: &Config, incarnation: &str) -> Re
         };
         let root = tables.join(&entry.name);
         let log = Log::open(Arc::clone(disk), folder, &root).map_err(|source| Error::delta(&name, source))?;
-        // Without a commit there are no events in files; those in the WAL will create the dataset.
-        if let Some(log) = log {
-            datasets.push(Dataset::restore(name, log, incarnation, &config.aliases)?);
+        match log {
+            Some(log) => datasets.push(Dataset::restore(name, log, incarnation, &config.aliases)?),
+            // Those in the WAL will create the dataset.
+            None => unlogged.note(disk, &name, &Log::new(Arc::clone(disk), folder, &root), incarnation)?,
         }
     }
-    Ok(datasets)
+    Ok((datasets, unlogged))
 }

@@ -21,27 +21,27 @@ const PIECE_BYTES: u64 = 1 << 20;
 const COLUMNS: [&str; 5] = ["time", "received_at", "seq", "_incarnation", "event_id"];
 
 /// Smallest and largest value of a column.
-pub(super) type Range = (i64, i64);
+pub(crate) type Range = (i64, i64);
 
 /// What a file holds.
 #[derive(Debug)]
-pub(super) struct Facts {
-    pub(super) rows: u64,
-    pub(super) time: Range,
-    pub(super) received_at: Range,
-    pub(super) seq: Range,
-    pub(super) sorted_by_time: bool,
+pub(crate) struct Facts {
+    pub(crate) rows: u64,
+    pub(crate) time: Range,
+    pub(crate) received_at: Range,
+    pub(crate) seq: Range,
+    pub(crate) sorted_by_time: bool,
     /// Names of its columns.
-    pub(super) columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
 }
 
 /// One row's place and id.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'a> {
-    pub(super) incarnation: &'a str,
-    pub(super) seq: u64,
-    pub(super) received_at: Timestamp,
-    pub(super) event_id: &'a str,
+pub(crate) struct Row<'a> {
+    pub(crate) incarnation: &'a str,
+    pub(crate) seq: u64,
+    pub(crate) received_at: Timestamp,
+    pub(crate) event_id: &'a str,
 }
 
 /// Length and CRC32C of a file.
@@ -60,7 +60,7 @@ pub(crate) fn checksum(disk: &dyn Disk, path: &Path) -> std::io::Result<(u64, u3
 ///
 /// # Errors
 /// Why the file cannot be read.
-pub(super) fn facts(disk: &dyn Disk, path: &Path, whole: bool, each: &mut dyn FnMut(Row<'_>)) -> Result<Facts, String> {
+pub(crate) fn facts(disk: &dyn Disk, path: &Path, whole: bool, each: &mut dyn FnMut(Row<'_>)) -> Result<Facts, String> {
     let open = || disk.open(path).map(SeamReader).map_err(|error| error.to_string());
     let footer = ParquetRecordBatchReaderBuilder::try_new(open()?).map_err(|error| error.to_string())?;
     let columns = footer.schema().fields().iter().map(|field| field.name().clone()).collect();

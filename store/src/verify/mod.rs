@@ -29,7 +29,7 @@ use std::{
 
 use serde::Serialize;
 
-pub(crate) use self::data_file::checksum;
+pub(crate) use self::data_file::{Row, checksum, facts};
 use self::repair::{Repair, Workshop};
 use crate::{
     Clock, DatasetName, Error, Timestamp, backup,
@@ -241,6 +241,7 @@ fn check(
     }
     let counted = accounts::check(&mut checker, &text)?;
     let wal = wal::check(&mut checker, incarnation.as_bytes(), counted.lsn)?;
+    accounts::check_lost_log(&mut checker, &counted, wal.first_lsn)?;
     let mut states: BTreeMap<DatasetName, TableState> = BTreeMap::new();
     let all: BTreeSet<DatasetName> = names.into_iter().chain(wal.events.keys().cloned()).collect();
     for name in all {

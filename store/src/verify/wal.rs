@@ -38,6 +38,8 @@ pub(super) struct WalContent {
     pub(super) bytes: u64,
     pub(super) records: u64,
     pub(super) keys: u64,
+    /// Number of its first record.
+    pub(super) first_lsn: Option<u64>,
     pub(super) events: BTreeMap<DatasetName, Vec<WalEvents>>,
     /// Counts of the records that the table of counts does not have yet.
     pub(super) counts: BTreeMap<DatasetName, Counts>,
@@ -161,6 +163,7 @@ impl Walk<'_, '_> {
         let Some((name, record)) = decoded else {
             return self.problem("wal_record", "a record with a right checksum is none of this version".to_owned());
         };
+        self.content.first_lsn.get_or_insert(record.lsn);
         if record.lsn > self.next_lsn {
             let text = format!("records {} to {} are missing before it", self.next_lsn, record.lsn - 1);
             self.problem("wal_gap", text);

@@ -215,6 +215,61 @@ async fn tables_without_wal_and_store_file_are_a_restored_backup_and_take_new_ev
     assert_eq!(store.ingest_counts().iter().map(|count| count.stored).sum::<u64>(), 3);
 }
 
+/// A table whose log somebody removed: no start takes its files for litter, also none after it.
+#[tokio::test]
+async fn data_files_that_have_lost_their_log_are_never_removed() {
+    let data_files = |disk: &FaultyDisk, folder: &str| {
+        let days = names(disk, folder).into_iter().filter(|name| name.starts_with("_day="));
+        days.map(|day| names(disk, &format!("{folder}/{day}")).len()).sum::<usize>()
+    };
+    for table in ["datasets/shop", "accounts"] {
+        // The WAL holds everything, a part, or nothing of what is in the files.
+        for kept in ["all", "later", "nothing"] {
+            let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+            let store = open(&disk, &clock).await.unwrap();
+            send(&store, &clock, &[event(1), event(2)], None).await.unwrap();
+            if kept == "later" {
+                store.close().await.unwrap();
+                drop(store);
+                segments(&disk).iter().for_each(|segment| disk.remove_file(segment).unwrap());
+                let store = open(&disk, &clock).await.unwrap();
+                send(&store, &clock, &[event(3)], None).await.unwrap();
+            } else {
+                store.flush().await.unwrap();
+                drop(store);
+                if kept == "nothing" {
+                    segments(&disk).iter().for_each(|segment| disk.remove_file(segment).unwrap());
+                }
+            }
+            let (folder, whole) = (format!("/data/{table}"), disk.after_kill());
+            let log = format!("{folder}/_delta_log");
+            for file in names(&disk, &log) {
+                disk.remove_file(&Path::new(&log).join(file)).unwrap();
+            }
+            let before = data_files(&disk, &folder);
+            assert!(before > 0);
+            if kept == "all" {
+                let store = open(&disk, &clock).await.unwrap();
+                assert_eq!(numbers(&store, &shop()).into_iter().collect::<Vec<_>>(), [(1, 1), (2, 1)]);
+                continue;
+            }
+            for _ in 0..2 {
+                let refused = open(&disk, &clock).await.unwrap_err().to_string();
+                assert!(refused.contains(&log) && refused.contains("verify --repair"), "{table}, {kept}: {refused}");
+                assert_eq!(data_files(&disk, &folder), before, "{table}, {kept}");
+            }
+            // Brought back, it is as if nothing had been.
+            for file in names(&whole, &log) {
+                let path = Path::new(&log).join(file);
+                let mut copy = disk.create(&path).unwrap();
+                copy.write_all(&whole.read(&path).unwrap()).and_then(|()| copy.sync()).unwrap();
+            }
+            let store = open(&disk, &clock).await.unwrap();
+            assert_eq!(numbers(&store, &shop()).len(), if kept == "later" { 3 } else { 2 });
+        }
+    }
+}
+
 #[tokio::test]
 async fn files_of_an_unfinished_flush_are_removed_at_the_next_start() {
     let (disk, clock) = (FaultyDisk::new(), FakeClock::new());

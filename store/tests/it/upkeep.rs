@@ -261,6 +261,31 @@ async fn what_no_commit_names_is_kept_when_it_holds_the_only_copy() {
 }
 
 #[tokio::test]
+async fn a_table_that_lost_its_log_is_named_and_can_be_set_aside() {
+    let (folder, clock) = folder_after_a_crash().await;
+    for (table, days) in [("datasets/shop", 3), ("accounts", 1)] {
+        let copy = copy_of(folder.path());
+        fs::remove_dir_all(copy.path().join(table).join("_delta_log")).unwrap();
+        let files = matching(copy.path(), &format!("{table}/_day="));
+        assert!(files.len() >= days);
+        let opened = Store::open(config(copy.path()), Arc::<FakeClock>::clone(&clock)).await;
+        let refused = opened.unwrap_err().to_string();
+        assert!(refused.contains(table) && refused.contains("verify --repair"), "{refused}");
+        assert_eq!(matching(copy.path(), &format!("{table}/_day=")), files);
+        let orphans = |report: &Report| {
+            let is_orphan = |finding: &&Finding| finding.code == "file_orphan" && finding.file.starts_with(table);
+            report.findings.iter().filter(is_orphan).filter(|finding| finding.severity == Severity::Problem).count()
+        };
+        // The WAL still has what came last.
+        let only_copies = orphans(&check(copy.path()));
+        assert!(only_copies > files.len() / 2, "{only_copies} of {}", files.len());
+        check_with(copy.path(), true).unwrap();
+        assert_eq!(matching(copy.path(), "quarantine/").len(), only_copies);
+        drop(open(copy.path(), &clock).await);
+    }
+}
+
+#[tokio::test]
 async fn damage_of_the_wal_and_of_doubles_is_named() {
     let (folder, _) = folder_after_a_crash().await;
     let (_copy, file, found, mended) = damage(folder.path(), |copy| {
