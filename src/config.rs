@@ -112,9 +112,11 @@ pub(crate) fn environment() -> alerter::Environment {
 /// `yellowline check-config`.
 pub(crate) fn check(options: &ConfigOptions) -> anyhow::Result<()> {
     let config = options.config()?;
+    let environment = environment();
     let (warnings, errors): (Vec<_>, Vec<_>) =
-        alerter::check(&config.alerter.folder, &environment()).into_iter().partition(|problem| problem.warning);
-    warnings.iter().try_for_each(|warning| say(&format!("warning: {warning}")))?;
+        alerter::check(&config.alerter.folder, &environment).into_iter().partition(|problem| problem.warning);
+    let warnings = warnings.iter().map(ToString::to_string).chain(config.alerter.secret_problems(&environment));
+    warnings.into_iter().try_for_each(|warning| say(&format!("warning: {warning}")))?;
     if !errors.is_empty() {
         return Err(Invalid { problems: errors.iter().map(ToString::to_string).collect() }.into());
     }

@@ -107,6 +107,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The signing secrets of `off_targets` that cannot be used now, each told with its entry.
+    #[must_use]
+    pub fn secret_problems(&self, environment: &Environment) -> Vec<String> {
+        self.off_targets.iter().filter_map(|target| target.secret_problem(&self.folder, environment)).collect()
+    }
+
     /// Every problem of these settings, each naming its key.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {

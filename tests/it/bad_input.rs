@@ -4,7 +4,7 @@ use std::{io::Write, os::unix::fs::PermissionsExt};
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, answer, run_within_deadline, yellowline};
+use crate::server::{Server, answer, run, run_within_deadline, yellowline};
 
 /// Posts raw bytes and checks status and error code.
 async fn refused(
@@ -141,4 +141,18 @@ fn a_wrong_configuration_is_told_whole() {
         run_within_deadline(yellowline().arg("check-config").arg("--data").arg(folder.path().join("data")));
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("bad.toml:3") && text.contains("`dataset`"), "{text}");
+
+    // A secret may come later than the configuration: a warning.
+    std::fs::remove_file(metrics.join("bad.toml")).unwrap();
+    let off = "[[alerter.off_targets]]\nurl = \"https://flags.example\"\nsecret_file = \"flags.key\"\n";
+    std::fs::write(&config, off).unwrap();
+    let mut check = yellowline();
+    check.arg("check-config").arg("--config").arg(&config).arg("--data").arg(folder.path().join("data"));
+    let (code, text, error) = run(&mut check);
+    let warning =
+        "warning: alerter.off_targets: \"https://flags.example\": could not read the secret file \"flags.key\"";
+    assert!(code == 0 && text.contains(warning), "{code}: {text}{error}");
+    std::fs::write(metrics.join("flags.key"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let (code, text, _) = run(&mut check);
+    assert!(code == 0 && !text.contains("warning"), "{code}: {text}");
 }

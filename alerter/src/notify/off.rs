@@ -3,6 +3,8 @@
 //! A change names its own address, so anybody who may declare changes could make us call anything: only what the
 //! configuration lists is called. A listed address may be private; what is not listed is refused, private or not.
 
+use std::path::Path;
+
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use store::Timestamp;
@@ -50,6 +52,13 @@ impl OffTarget {
         }
     }
 
+    /// What keeps its calls from being signed now. Names the secret's place, never its content.
+    pub(crate) fn secret_problem(&self, folder: &Path, environment: &Environment) -> Option<String> {
+        let secret = read_secret(folder, &self.secret()?, environment);
+        let signed = secret.and_then(|secret| webhook::headers(&secret, "", Timestamp::default(), b""));
+        signed.err().map(|message| format!("alerter.off_targets: {:?}: {message}", self.url))
+    }
+
     fn secret(&self) -> Option<Secret> {
         let file = self.secret_file.clone().map(Secret::File);
         file.or_else(|| self.secret_env.clone().map(Secret::Env))
@@ -93,7 +102,7 @@ pub(crate) fn target<'a>(targets: &'a [OffTarget], call: &Call) -> Result<&'a Of
 pub(crate) fn request(
     call: &Call,
     target: &OffTarget,
-    folder: &std::path::Path,
+    folder: &Path,
     environment: &Environment,
     now: Timestamp,
 ) -> Result<Request, String> {
@@ -156,6 +165,31 @@ mod tests {
         }
         let error = target(&[], &call("http://127.0.0.1/x")).unwrap_err();
         assert!(error.contains("alerter.off_targets"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_that_cannot_sign_is_told_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::new(|name| (name == "SHORT").then(|| "whsec_c2hvcnQ=".to_owned()));
+        let problem = |target: &OffTarget| target.secret_problem(folder.path(), &environment);
+        let check = |target: &OffTarget, parts: [&str; 2]| {
+            let text = problem(target).unwrap();
+            assert!(text.starts_with("alerter.off_targets: \"https://flags.example\": "), "{text}");
+            assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        };
+        let target = listed("https://flags.example");
+        let file = folder.path().join("off.key");
+        check(&target, ["could not read the secret file \"off.key\"", "No such file"]);
+        std::fs::write(&file, " \n").unwrap();
+        check(&target, ["the secret file \"off.key\" is empty", ""]);
+        std::fs::write(&file, "hush, this is no key").unwrap();
+        check(&target, ["whsec_ followed by base64", ""]);
+        assert!(!problem(&target).unwrap().contains("hush"), "the content is never shown");
+        std::fs::write(&file, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+        assert_eq!(problem(&target), None);
+        let by_variable = |name: &str| OffTarget { secret_file: None, secret_env: Some(name.into()), ..target.clone() };
+        check(&by_variable("NONE"), ["the environment variable \"NONE\"", "not set"]);
+        check(&by_variable("SHORT"), ["has 5 bytes", "24 to 64"]);
     }
 
     #[test]
