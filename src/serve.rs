@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use axum::{middleware, routing::get};
+use futures::future::BoxFuture;
 use store::{Clock, Store, Timestamp};
 use tokio::{
     net::TcpListener,
@@ -48,6 +49,16 @@ impl Clock for WallClock {
 
     fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+}
+
+/// Lines of the alerter go where declared changes go, so that both are merged.
+#[derive(Debug)]
+struct OwnLines(ingest::Changes);
+
+impl alerter::change::Lines for OwnLines {
+    fn draw(&self, row: serde_json::Value) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move { self.0.turned_off(row).await.map_err(|error| error.to_string()) })
     }
 }
 
@@ -99,11 +110,12 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     let changes = ingest::Changes::open(&config.ingest, store.clone(), clock.clone())?;
     // A crash may have come between an event and the line it draws.
     changes.sighted(store.recovered_first_sights()).await?;
+    let lines = Arc::new(OwnLines(changes.clone()));
     let intake = ingest::Intake::new(config.ingest, store.clone(), changes, clock.clone());
     let engine = query::Engine::new(config.query, store.clone(), clock.clone())?;
     let alerter_config =
         alerter::Config { public_url: public_url.clone(), environment: config::environment(), ..config.alerter };
-    let alerts = alerter::Alerter::new(alerter_config, engine.clone(), store.clone(), clock.clone())?;
+    let alerts = alerter::Alerter::new(alerter_config, engine.clone(), store.clone(), clock.clone(), lines)?;
 
     let deletions = Deletions::new(store.clone(), engine.clone(), clock.clone());
     let status = Arc::new(Status::new(store.clone(), intake.clone(), engine.clone(), alerts.clone(), clock.clone()));

@@ -7,8 +7,9 @@ use store::Timestamp;
 use crate::{
     burn::Burn,
     forecast::Sources,
+    ledger::reversal::Outcome,
     notify::Links,
-    off::{Call, OffAction},
+    off::{Call, OffAction, Recovery},
     rule::Condition,
     suspect::Suspect,
     told::told,
@@ -258,6 +259,16 @@ impl Alert {
     /// Switching-offs since the incident began (again).
     pub fn offs_since_onset(&self) -> impl Iterator<Item = &OffAction> {
         self.off_actions.iter().filter(|action| action.at >= self.onset)
+    }
+
+    /// Ends the watch over what was turned off; its suspect is thereby confirmed or refuted.
+    pub(crate) fn settle_off(&mut self, recovery: Recovery, now: Timestamp) {
+        for action in self.off_actions.iter_mut().filter(|action| action.outcome.is_none()) {
+            (action.outcome, action.judged_at) = (Some(recovery), Some(now));
+            if let Some(suspect) = self.suspects.iter_mut().find(|suspect| suspect.id() == action.change) {
+                suspect.outcome = Outcome::of(recovery);
+            }
+        }
     }
 
     /// True until it is resolved.

@@ -8,6 +8,7 @@ use store::Timestamp;
 
 use crate::{
     alert::{Alert, Cause, Feedback, State, Transition, TransitionKind},
+    ledger::lessons::Lessons,
     notify::Links,
     off::{OffAction, Recovery},
     silence::{self, Silence},
@@ -41,6 +42,13 @@ pub(crate) enum Unwritten {
 }
 
 impl Unwritten {
+    pub(crate) fn transition(&self) -> Option<&Transition> {
+        match self {
+            Self::Transition(transition) => Some(transition),
+            Self::Silence(_) => None,
+        }
+    }
+
     pub(crate) fn to_event(&self, links: &Links) -> Value {
         match self {
             Self::Transition(transition) => transition.to_event(links),
@@ -79,6 +87,11 @@ impl Alerts {
 
     pub(crate) fn get(&self, id: &str) -> Option<&Alert> {
         self.entries.get(id).map(|entry| &entry.alert)
+    }
+
+    /// What all incidents so far teach of the kinds of changes.
+    pub(crate) fn lessons(&self) -> Lessons {
+        Lessons::of(self.entries.values().flat_map(|entry| &entry.alert.suspects))
     }
 
     /// The incident whose picture has this secret address.
@@ -172,7 +185,7 @@ impl Alerts {
         let Some(entry) = self.entries.get(id).filter(|entry| entry.alert.is_open()) else { return };
         let paged = entry.paged;
         let mut alert = Alert { state: State::Resolved, resolved_at: Some(at), ..entry.alert.clone() };
-        settle_offs(&mut alert, Recovery::Recovered, now);
+        alert.settle_off(Recovery::Recovered, now);
         self.record(alert, TransitionKind::Resolved, paged, now);
     }
 
@@ -214,7 +227,7 @@ impl Alerts {
         let known = known.filter(|alert| alert.is_open() && alert.onset <= action.at);
         let again = |alert: &&Alert| alert.offs_since_onset().any(|known| known.change == action.change);
         let Some(mut alert) = known.filter(|alert| !again(alert)).cloned() else { return };
-        settle_offs(&mut alert, Recovery::Unclear, now);
+        alert.settle_off(Recovery::Unclear, now);
         alert.off_actions.push(action);
         self.record(alert, TransitionKind::TurnedOff, false, now);
     }
@@ -222,7 +235,7 @@ impl Alerts {
     /// Nobody can tell any more whether what was turned off helped.
     pub(crate) fn unwatch(&mut self, id: &str, now: Timestamp) {
         if let Some(entry) = self.entries.get_mut(id) {
-            settle_offs(&mut entry.alert, Recovery::Unclear, now);
+            entry.alert.settle_off(Recovery::Unclear, now);
         }
     }
 
@@ -298,13 +311,6 @@ impl Alerts {
     pub(crate) fn unwritten_again(&mut self, mut events: Vec<Unwritten>) {
         events.append(&mut self.unwritten);
         self.unwritten = events;
-    }
-}
-
-/// Ends the watch over what was turned off.
-fn settle_offs(alert: &mut Alert, outcome: Recovery, now: Timestamp) {
-    for action in alert.off_actions.iter_mut().filter(|action| action.outcome.is_none()) {
-        (action.outcome, action.judged_at) = (Some(outcome), Some(now));
     }
 }
 

@@ -1,7 +1,8 @@
 //! A change line as the alerter reads it from `system.changes`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Timestamp;
@@ -105,6 +106,12 @@ impl Change {
 /// Id of the change that says that a change was turned off.
 pub(crate) fn off_id(change: &str) -> String {
     format!("off-{change}")
+}
+
+/// Where the alerter's own lines are drawn: whoever keeps the changes merges them with what others report of the same thing.
+pub trait Lines: fmt::Debug + Send + Sync {
+    /// Stores a row of [`turned_off`]; the error says why it could not.
+    fn draw(&self, row: Value) -> BoxFuture<'_, Result<(), String>>;
 }
 
 /// The row of `system.changes` that says a change was turned off from an incident (`console`: its page). Written as one revision of

@@ -31,7 +31,6 @@ use crate::{
     change::Change,
     definition::Folder,
     history::Minute,
-    ledger::lessons::Lessons,
     metrics::Counters,
     presence::{KEPT_MINUTES, Source},
     schedule,
@@ -90,8 +89,6 @@ pub(crate) struct Core {
     pub(crate) unstored: Vec<Value>,
     /// Rows of `system.suspect_changes` that could not be stored yet.
     pub(crate) unstored_ledger: Vec<Value>,
-    /// What past incidents teach of the kinds of changes.
-    pub(crate) lessons: Lessons,
     /// The store refused our own points: then it refuses everybody's events, and emptiness is our fault.
     pub(crate) store_failing: bool,
     /// A minute was evaluated since open incidents were last brought up to date.

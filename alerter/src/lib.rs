@@ -89,6 +89,7 @@ pub use view::{ChannelStatus, Status};
 
 use crate::{
     alerts::{Alerts, Unwritten},
+    change::Lines,
     definition::Folder,
     evaluate::Core,
     metrics::{Counters, Gauge},
@@ -115,6 +116,7 @@ struct Shared {
     engine: Engine,
     store: Store,
     clock: Arc<dyn Clock>,
+    lines: Arc<dyn Lines>,
     transport: Arc<dyn Transport>,
     links: Links,
     started_at: Timestamp,
@@ -162,23 +164,15 @@ impl Alerter {
     ///
     /// # Errors
     /// Settings out of bounds, unreadable system datasets, or no TLS.
-    pub fn new(config: Config, engine: Engine, store: Store, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let timeout = Duration::from_secs(u64::from(config.delivery_timeout_s));
-        let transport = Arc::new(Webhooks::new(timeout)?);
-        Self::with_transport(config, engine, store, clock, transport)
-    }
-
-    /// The same with another way of sending.
-    ///
-    /// # Errors
-    /// As [`Alerter::new`].
-    pub fn with_transport(
+    pub fn new(
         config: Config,
         engine: Engine,
         store: Store,
         clock: Arc<dyn Clock>,
-        transport: Arc<dyn Transport>,
+        lines: Arc<dyn Lines>,
     ) -> Result<Self, Error> {
+        let timeout = Duration::from_secs(u64::from(config.delivery_timeout_s));
+        let transport = Arc::new(Webhooks::new(timeout)?);
         let problems = config.problems();
         if !problems.is_empty() {
             return Err(Error::Config { problems });
@@ -220,7 +214,6 @@ impl Alerter {
             warnings: BTreeMap::new(),
             unstored: Vec::new(),
             unstored_ledger: Vec::new(),
-            lessons: ledger::rows::lessons(&read_events(&store, "suspect_changes")?),
             store_failing: false,
             advanced: false,
             changes: (0, Arc::default()),
@@ -234,6 +227,7 @@ impl Alerter {
                 engine,
                 store,
                 clock,
+                lines,
                 transport,
                 started_at: now,
                 counters,
@@ -335,9 +329,10 @@ impl Alerter {
             self.shared.alerts.lock().unwritten_again(events);
             return false;
         }
-        let judged: Vec<serde_json::Value> = events.iter().flat_map(turn_off::judged_events).collect();
+        let transitions = events.iter().filter_map(Unwritten::transition);
+        let judged: Vec<serde_json::Value> = transitions.flat_map(ledger::rows::judged).collect();
         if !judged.is_empty() {
-            self.append("off_actions", judged).await;
+            self.append("suspect_changes", judged).await;
         }
         let mut outbox = self.shared.outbox.lock();
         for event in events {

@@ -306,15 +306,15 @@ fn measure(alert: &mut Alert, metric: &Metric, series: &Series, fitted: &Fitted,
 pub(crate) fn judge_off(alert: &mut Alert, series: &Series, minute: Minute, now: Timestamp) -> bool {
     let level = level(alert, series);
     let onset = alert.onset.minutes();
-    let Some(action) = alert.off_actions.last_mut().filter(|action| action.outcome.is_none()) else { return false };
-    let off = action.at.minutes();
+    let watched = alert.off_actions.last().filter(|action| action.outcome.is_none());
+    let Some(off) = watched.map(|action| action.at.minutes()) else { return false };
     let Some(fitted) = &series.fitted else { return false };
     // The minute of the press is partly of both.
     let after = points_since(series, fitted, off + 1, minute, level);
     let before = points_between(fitted, &series.history, onset..off, level);
     let noise = Noise { phi: fitted.noise().phi_total(), unit: fitted.noise().unit };
     let Some(outcome) = off::judge(off, &before, &after, noise, minute) else { return false };
-    (action.outcome, action.judged_at) = (Some(outcome), Some(now));
+    alert.settle_off(outcome, now);
     true
 }
 

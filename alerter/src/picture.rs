@@ -15,6 +15,7 @@ use store::Timestamp;
 use crate::{
     alert::{Alert, Measured},
     change::{self, Change, ChangeKind},
+    exposure::reverses,
     history::Minute,
     sentence,
 };
@@ -168,7 +169,7 @@ fn marks(alert: &Alert, changes: &[Change], from: Minute, to: Minute) -> Vec<Mar
     let mut marks: Vec<Mark> = ours
         .filter(shown)
         .map(|change| {
-            let off = alert.off_actions.iter().any(|action| change.id == change::off_id(&action.change));
+            let off = is_off(alert, change);
             let title = change.text("title").unwrap_or(&change.id);
             Mark {
                 time: change.time,
@@ -183,6 +184,17 @@ fn marks(alert: &Alert, changes: &[Change], from: Minute, to: Minute) -> Vec<Mar
     marks.truncate(MARKS_MAX);
     marks.sort_by_key(|mark| (mark.named, mark.time));
     marks
+}
+
+/// True for the line of what was turned off from the incident, ours or the one it was merged into.
+fn is_off(alert: &Alert, change: &Change) -> bool {
+    let reported = |id: &str| {
+        let suspect = alert.suspects.iter().find(|suspect| suspect.id() == id);
+        let suspect = suspect.and_then(|suspect| Change::from_json(&suspect.change));
+        let ended = change.json["share"] == 0.0 || change.text("status") == Some("rolled_back");
+        ended && suspect.is_some_and(|suspect| reverses(change, &suspect))
+    };
+    alert.off_actions.iter().any(|action| change.id == change::off_id(&action.change) || reported(&action.change))
 }
 
 #[cfg(test)]

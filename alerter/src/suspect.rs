@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     change::Change,
-    ledger::{BITS_MAX, Evidence, control::Control},
+    ledger::{BITS_MAX, Evidence, control::Control, reversal::Outcome},
     onset::Onset,
 };
 
@@ -86,7 +86,7 @@ pub struct Suspect {
     pub control: Option<Control>,
     /// `confirmed` or `refuted` once it was taken back and the answer is clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
+    pub outcome: Option<Outcome>,
     /// [`BEGAN_AT`] as long as only the clock speaks for it, then [`BY_CONTROL`].
     pub wording: String,
     /// How a sentence names it.

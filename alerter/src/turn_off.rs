@@ -8,11 +8,10 @@ use store::DatasetName;
 use crate::{
     Alerter,
     alert::Alert,
-    alerts::Unwritten,
     change, notify,
     off::{
         ANSWER_CHARACTERS_MAX, Call, OffAction,
-        register::{self, Attempt, Ended, Presser},
+        register::{Attempt, Ended, Presser},
     },
     suspect,
 };
@@ -132,7 +131,10 @@ impl Alerter {
         match (ended, done) {
             (_, Some(action)) => {
                 let console = self.shared.links.console(&alert.id);
-                self.append("changes", vec![change::turned_off(&attempt.change, &action, &console)]).await;
+                let line = change::turned_off(&attempt.change, &action, &console);
+                if let Err(error) = self.shared.lines.draw(line).await {
+                    tracing::error!(%error, change = %action.change, "the line of what was turned off could not be drawn");
+                }
                 let alert = self.remember(alert, &action).await;
                 Ok(TurnedOff { action, called: true, alert })
             }
@@ -188,12 +190,4 @@ fn ended(answer: Result<notify::transport::Response, String>) -> Ended {
         }
         Err(reason) => Ended::NoAnswer { reason },
     }
-}
-
-/// What a transition told of switching-offs: the facts that confirm or refute suspects, for `system.off_actions`.
-pub(crate) fn judged_events(event: &Unwritten) -> Vec<Value> {
-    let Unwritten::Transition(transition) = event else { return Vec::new() };
-    let (alert, now) = (&transition.alert, transition.time);
-    let told = alert.off_actions.iter().filter(|action| action.judged_at == Some(now));
-    told.filter_map(|action| register::judged(alert, action, now)).collect()
 }

@@ -14,7 +14,7 @@ pub struct Config {
     pub events_per_request_max: usize,
     /// Bodies being worked on at one time, in bytes; more get 503 with Retry-After.
     pub in_flight_bytes_max: usize,
-    /// An inferred change is merged into a declared one of the same thing at most this many seconds apart.
+    /// A change inferred or turned off here is merged into a declared one of the same thing at most this many seconds apart.
     pub infer_merge_s: i64,
 }
 

@@ -51,13 +51,13 @@ pub(super) struct Whole {
 impl Core {
     /// Evidence on the candidates of an incident up to `minute`. What cannot be counted (again) keeps its last evidence.
     pub(super) async fn evidence(&self, alert: &Alert, onset: &Onset, changes: &[Change], minute: Minute) -> Evidence {
-        let mut evidence = Evidence { lessons: self.lessons.clone(), ..Evidence::default() };
+        let mut evidence = Evidence { lessons: self.alerts.lock().lessons(), ..Evidence::default() };
         for suspect in &alert.suspects {
             if let Some(control) = &suspect.control {
                 evidence.controls.insert(suspect.id().to_owned(), control.clone());
             }
             evidence.doses.insert(suspect.id().to_owned(), suspect.dose_bits);
-            let reversal = Reversal { bits: suspect.reversal_bits, outcome: suspect.outcome.clone() };
+            let reversal = Reversal { bits: suspect.reversal_bits, outcome: suspect.outcome };
             evidence.reversals.insert(suspect.id().to_owned(), reversal);
         }
         let Some(tracked) = self.tracked.get(&alert.metric).filter(|_| alert.cause != Cause::Silence) else {

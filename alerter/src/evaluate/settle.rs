@@ -47,8 +47,8 @@ impl Core {
             }
         }
         for mut alert in open {
-            let changed = self.refresh(&mut alert, &changes, None).await | self.take_as_normal(&mut alert, now);
             let judged = self.judge_off(&mut alert, now);
+            let changed = self.refresh(&mut alert, &changes, None).await | self.take_as_normal(&mut alert, now);
             let mut alerts = self.alerts.lock();
             if alerts.get(&alert.id).is_some_and(Alert::is_open) {
                 if judged { alerts.off_judged(alert, now) } else { alerts.update(alert, changed, now) }
@@ -113,13 +113,12 @@ impl Core {
         if let Some(tracked) = self.tracked.get(&alert.metric) {
             return page::judge_off(alert, &tracked.parent, tracked.evaluated_to - 1, now);
         }
-        match alert.off_actions.last_mut().filter(|action| action.outcome.is_none()) {
-            Some(action) if now.minutes() - action.at.minutes() >= off::WATCH_MINUTES => {
-                (action.outcome, action.judged_at) = (Some(Recovery::NotRecovered), Some(now));
-                true
-            }
-            _ => false,
+        let watched = alert.off_actions.last().filter(|action| action.outcome.is_none());
+        let over = watched.is_some_and(|action| now.minutes() - action.at.minutes() >= off::WATCH_MINUTES);
+        if over {
+            alert.settle_off(Recovery::NotRecovered, now);
         }
+        over
     }
 
     /// Ends a known incident with its final numbers.

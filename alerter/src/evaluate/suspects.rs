@@ -10,10 +10,10 @@ use crate::{
     exposure::{reverses, rolled_back_at},
     history::Minute,
     ledger::{
-        lessons::Lesson,
         reversal::{self, Outcome, Stretch},
         rows,
     },
+    off::{self, Noise},
     onset::{Onset, Point},
     page,
     suspect::{self, Suspect},
@@ -33,28 +33,29 @@ impl Core {
         }
     }
 
-    /// Looks whether an incident ended with a change that was taken back, and learns from the answer.
+    /// Looks whether an incident ended with a change that was taken back. What was turned off from the incident is judged by its own
+    /// watch; the others by the same test, so that there is one verdict on each.
     pub(super) fn judge_reversals(&mut self, alert: &mut Alert, changes: &[Change], minute: Minute) {
         let Some(tracked) = self.tracked.get(&alert.metric) else { return };
-        let phi = tracked.parent.fitted.as_ref().map_or(1.0, |fitted| fitted.noise().phi_total());
+        let Some(fitted) = &tracked.parent.fitted else { return };
+        let noise = Noise { phi: fitted.noise().phi_total(), unit: fitted.noise().unit };
         let points = page::points_of(alert, &tracked.parent, minute);
         let before = alert.suspects.clone();
-        for suspect in alert.suspects.iter_mut().filter(|suspect| suspect.outcome.is_none()) {
+        for suspect in &mut alert.suspects {
             let Some(off) = taken_back(suspect, changes, alert.onset.minutes()) else { continue };
-            if !(reversal::FIRST_MINUTES..=reversal::LAST_MINUTES).contains(&(minute - off)) {
-                continue;
+            let of = |from: Minute, to: Minute| points.iter().filter(move |point| (from..=to).contains(&point.minute));
+            // The minute of the off is partly of both.
+            let (during, after): (Vec<Point>, Vec<Point>) =
+                (of(Minute::MIN, off - 1).copied().collect(), of(off + 1, minute).copied().collect());
+            let since = minute - off;
+            if (reversal::FIRST_MINUTES..=reversal::LAST_MINUTES).contains(&since) {
+                let (during, after) = (stretch(&during), stretch(&after));
+                suspect.reversal_bits =
+                    reversal::bits(during, after, alert.direction != "up", noise.phi).unwrap_or(suspect.reversal_bits);
             }
-            let (during, after) = (stretch(&points, |at| at < off), stretch(&points, |at| at > off));
-            let Some(bits) = reversal::bits(during, after, alert.direction != "up", phi) else { continue };
-            suspect.reversal_bits = bits;
-            let outcome = reversal::outcome(bits).filter(|_| minute - off >= reversal::DECIDED_MINUTES);
-            if let Some(outcome) = outcome {
-                suspect.outcome = Some(outcome.as_str().to_owned());
-                let kind = serde_json::from_value(suspect.change.get("kind").cloned().unwrap_or_default());
-                let confirmed = outcome == Outcome::Confirmed;
-                if let Ok(kind) = kind {
-                    self.lessons.learn(Lesson { kind, confirmed, lag_minutes: suspect.lag_minutes });
-                }
+            let is_watched = alert.off_actions.iter().any(|action| action.change == suspect.id());
+            if suspect.outcome.is_none() && !is_watched && (1..=off::WATCH_MINUTES).contains(&since) {
+                suspect.outcome = off::judge(off, &during, &after, noise, minute).and_then(Outcome::of);
             }
         }
         if alert.suspects != before {
@@ -87,8 +88,8 @@ fn taken_back(suspect: &Suspect, changes: &[Change], onset: Minute) -> Option<Mi
     off.chain(rolled_back_at(change).map(store::Timestamp::minutes)).filter(|minute| *minute > onset).min()
 }
 
-fn stretch(points: &[Point], of: impl Fn(Minute) -> bool) -> Stretch {
-    let known = points.iter().filter(|point| !point.value.is_nan() && of(point.minute));
+fn stretch(points: &[Point]) -> Stretch {
+    let known = points.iter().filter(|point| !point.value.is_nan());
     known.fold(Stretch::default(), |sum, point| Stretch {
         seen: sum.seen + point.value,
         expected: sum.expected + point.expected,

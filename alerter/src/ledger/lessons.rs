@@ -1,11 +1,13 @@
 //! What past incidents teach: how often a change of a kind was the cause, and how long it took to show.
 //!
 //! Both begin with the design's numbers, worth a few observations, and move with each change that was taken back during an incident
-//! and thereby confirmed or refuted: the prior as a Beta-smoothed share, the lag as a smoothed mean.
+//! and thereby confirmed or refuted: the prior as a Beta-smoothed share, the lag as a smoothed mean. The incidents themselves are the
+//! only memory: what was learnt is counted anew from their suspects.
 
 use std::collections::HashMap;
 
-use crate::change::ChangeKind;
+use super::reversal::Outcome;
+use crate::{change::ChangeKind, suspect::Suspect};
 
 /// Observations the first prior is worth.
 const PRIOR_WORTH: f64 = 20.0;
@@ -13,17 +15,6 @@ const PRIOR_WORTH: f64 = 20.0;
 const LAG_WORTH: f64 = 5.0;
 /// Shortest mean lag, in minutes.
 const LAG_MIN: f64 = 1.0;
-
-/// One judged change.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Lesson {
-    /// Its kind.
-    pub kind: ChangeKind,
-    /// True when taking it back ended the incident.
-    pub confirmed: bool,
-    /// Minutes from the change to the onset.
-    pub lag_minutes: f64,
-}
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
@@ -37,15 +28,22 @@ struct Seen {
 pub struct Lessons(HashMap<ChangeKind, Seen>);
 
 impl Lessons {
-    /// Takes one in.
-    pub fn learn(&mut self, lesson: Lesson) {
-        let seen = self.0.entry(lesson.kind).or_default();
-        if lesson.confirmed {
-            seen.confirmed += 1.0;
-            seen.lags += lesson.lag_minutes.max(0.0);
-        } else {
-            seen.refuted += 1.0;
+    /// Counts the suspects that were taken back.
+    pub fn of<'a>(suspects: impl Iterator<Item = &'a Suspect>) -> Self {
+        let mut lessons = Self::default();
+        for (suspect, outcome) in suspects.filter_map(|suspect| Some((suspect, suspect.outcome?))) {
+            let kind = suspect.change.get("kind").and_then(|kind| serde_json::from_value(kind.clone()).ok());
+            let Some(kind) = kind else { continue };
+            let seen: &mut Seen = lessons.0.entry(kind).or_default();
+            match outcome {
+                Outcome::Confirmed => {
+                    seen.confirmed += 1.0;
+                    seen.lags += suspect.lag_minutes.max(0.0);
+                }
+                Outcome::Refuted => seen.refuted += 1.0,
+            }
         }
+        lessons
     }
 
     /// Prior weight of a kind, beside [`crate::suspect::UNKNOWN_PRIOR`] of a cause without a line.
@@ -85,18 +83,24 @@ mod tests {
 
     #[test]
     fn confirmed_and_refuted_changes_move_prior_and_lag() {
-        let mut lessons = Lessons::default();
-        assert_eq!((lessons.prior(ChangeKind::Config), lessons.mean_lag(ChangeKind::Config)), (0.03, 30.0));
-        for _ in 0..5 {
-            lessons.learn(Lesson { kind: ChangeKind::Config, confirmed: true, lag_minutes: 2.0 });
-        }
-        assert!((lessons.prior(ChangeKind::Config) - 0.224).abs() < 1e-9);
-        assert_eq!(lessons.mean_lag(ChangeKind::Config), 16.0);
-        for _ in 0..40 {
-            lessons.learn(Lesson { kind: ChangeKind::Config, confirmed: false, lag_minutes: 2.0 });
-        }
-        assert!(lessons.prior(ChangeKind::Config) < 0.1);
-        assert_eq!(lessons.mean_lag(ChangeKind::Config), 16.0, "a refuted change teaches no lag");
-        assert_eq!(lessons.prior(ChangeKind::Deploy), 0.05);
+        let suspect = |outcome| Suspect {
+            outcome,
+            lag_minutes: 2.0,
+            change: serde_json::json!({"id": "c", "kind": "config"}),
+            ..crate::alert::sample::suspect("c", "the config change line of pay.timeout", 0.5, 1.0)
+        };
+        let of = |confirmed: usize, refuted: usize| {
+            let mut suspects = vec![suspect(Some(Outcome::Confirmed)); confirmed];
+            suspects.extend(vec![suspect(Some(Outcome::Refuted)); refuted]);
+            suspects.push(suspect(None));
+            Lessons::of(suspects.iter())
+        };
+        let known = |lessons: &Lessons| (lessons.prior(ChangeKind::Config), lessons.mean_lag(ChangeKind::Config));
+        assert_eq!(known(&of(0, 0)), (0.03, 30.0), "what was not taken back teaches nothing");
+        let (prior, lag) = known(&of(5, 0));
+        assert!((prior - 0.224).abs() < 1e-9 && (lag - 16.0).abs() < 1e-9, "{prior} {lag}");
+        let (prior, lag) = known(&of(5, 40));
+        assert!(prior < 0.1 && (lag - 16.0).abs() < 1e-9, "a refuted change teaches no lag: {prior} {lag}");
+        assert_eq!(of(5, 40).prior(ChangeKind::Deploy), 0.05);
     }
 }

@@ -3,10 +3,11 @@
 //! After an off nobody is exposed any more, so the counterfactual is the forecast: what was seen over what was expected, since the
 //! off against before it. The forecast's own error `c` is part of the variance.
 
-use super::{clamp, control};
+use serde::{Deserialize, Serialize};
 
-/// Bits from which a change is confirmed, or (negative) refuted.
-const VERDICT_BITS: f64 = 3.0;
+use super::{clamp, control};
+use crate::off::Recovery;
+
 /// Log error of a forecast over a quarter of an hour, standard deviation.
 const FORECAST_ERROR: f64 = 0.05;
 
@@ -15,15 +16,13 @@ const FORECAST_ERROR: f64 = 0.05;
 pub struct Reversal {
     /// Bits for the change, within ±10.
     pub bits: f64,
-    /// `confirmed` or `refuted`, once [`DECIDED_MINUTES`] have passed and the bits are clear.
-    pub outcome: Option<String>,
+    /// Once that is clear.
+    pub outcome: Option<Outcome>,
 }
 
 /// Minutes after the off from which bits are told.
 pub const FIRST_MINUTES: i64 = 3;
-/// Minutes after the off at which the outcome is decided, once.
-pub const DECIDED_MINUTES: i64 = 10;
-/// Minutes after the off that are looked at.
+/// Minutes after the off until which they are.
 pub const LAST_MINUTES: i64 = 20;
 
 /// Seen and expected in a stretch of minutes.
@@ -36,7 +35,8 @@ pub struct Stretch {
 }
 
 /// What taking it back showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The deviation ended.
     Confirmed,
@@ -45,12 +45,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The word in `system.suspect_changes`.
+    /// What became of the metric, as a word on the change that was taken back; `None` when it is unclear.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Confirmed => "confirmed",
-            Self::Refuted => "refuted",
+    pub fn of(recovery: Recovery) -> Option<Self> {
+        match recovery {
+            Recovery::Recovered => Some(Self::Confirmed),
+            Recovery::NotRecovered => Some(Self::Refuted),
+            Recovery::Unclear => None,
         }
     }
 }
@@ -68,31 +69,21 @@ pub fn bits(during: Stretch, after: Stretch, down: bool, phi: f64) -> Option<f64
     Some(clamp(control::bits(if down { recovered } else { -recovered }, variance)))
 }
 
-/// What the bits amount to.
-#[must_use]
-pub fn outcome(bits: f64) -> Option<Outcome> {
-    match bits {
-        bits if bits >= VERDICT_BITS => Some(Outcome::Confirmed),
-        bits if bits <= -VERDICT_BITS => Some(Outcome::Refuted),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(during: f64, after: f64, expect: Option<Outcome>) {
+    fn check(during: f64, after: f64, expect: std::ops::RangeInclusive<f64>) {
         let stretch = |seen| Stretch { seen, expected: 1_000.0 };
         let bits = bits(stretch(during), stretch(after), true, 1.2).unwrap();
-        assert_eq!(outcome(bits), expect, "{during} {after}: {bits}");
+        assert!(expect.contains(&bits), "{during} {after}: {bits}");
     }
 
     #[test]
-    fn a_recovery_confirms_and_none_refutes() {
-        check(450.0, 990.0, Some(Outcome::Confirmed));
-        check(450.0, 440.0, Some(Outcome::Refuted));
-        check(450.0, 520.0, None);
+    fn a_recovery_speaks_for_the_change_and_none_against_it() {
+        check(450.0, 990.0, 3.0..=10.0);
+        check(450.0, 440.0, -10.0..=-3.0);
+        check(450.0, 520.0, -3.0..=3.0);
         assert_eq!(super::bits(Stretch::default(), Stretch { seen: 1.0, expected: 1.0 }, true, 1.0), None);
     }
 }

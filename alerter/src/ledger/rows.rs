@@ -4,10 +4,8 @@ use serde_json::{Value, json};
 use store::Timestamp;
 
 use crate::{
-    alert::Alert,
-    change::ChangeKind,
+    alert::{Alert, Transition},
     history::Minute,
-    ledger::lessons::{Lesson, Lessons},
     suspect::Suspect,
 };
 
@@ -43,34 +41,30 @@ fn row(alert: &Alert, rank: Option<usize>, suspect: &Suspect, minute: Minute) ->
     row
 }
 
-/// What the rows stored so far teach: the last word on each change that was taken back.
-pub(crate) fn lessons(rows: &[Value]) -> Lessons {
-    let mut last: std::collections::BTreeMap<(&str, &str), (i64, Lesson)> = std::collections::BTreeMap::new();
-    for row in rows {
-        let text = |key: &str| row.get(key).and_then(Value::as_str);
-        let kind = row.get("kind").and_then(|kind| serde_json::from_value::<ChangeKind>(kind.clone()).ok());
-        let (Some(alert), Some(change), Some(kind)) = (text("alert_id"), text("change_id"), kind) else { continue };
-        let confirmed = match text("outcome") {
-            Some("confirmed") => true,
-            Some("refuted") => false,
-            _ => continue,
-        };
-        let lag_minutes = row.get("lag_minutes").and_then(Value::as_f64).unwrap_or(0.0);
-        let revision = row.get("revision").and_then(Value::as_i64).unwrap_or(0);
-        let known = last.get(&(alert, change)).map(|(revision, _)| *revision);
-        if known.is_none_or(|known| revision >= known) {
-            last.insert((alert, change), (revision, Lesson { kind, confirmed, lag_minutes }));
-        }
-    }
-    let mut lessons = Lessons::default();
-    last.into_values().for_each(|(_, lesson)| lessons.learn(lesson));
-    lessons
+/// Rows for the suspects that a switching-off confirmed or refuted with this transition.
+pub(crate) fn judged(transition: &Transition) -> Vec<Value> {
+    let (alert, now) = (&transition.alert, transition.time);
+    let told = |suspect: &Suspect| {
+        let mut offs = alert.off_actions.iter().filter(|action| action.judged_at == Some(now));
+        suspect.outcome.is_some() && offs.any(|action| action.change == suspect.id())
+    };
+    let suspects = alert.suspects.iter().enumerate().filter(|(_, suspect)| told(suspect));
+    let judged = suspects.map(|(at, suspect)| {
+        let mut row = row(alert, Some(at + 1), suspect, now.minutes());
+        // Beside what the minute says.
+        row["id"] = json!(format!("{}/{}/judged/{}", alert.id, suspect.id(), transition.number));
+        row
+    });
+    judged.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::sample;
+    use crate::{
+        alert::{TransitionKind, sample},
+        off::Recovery,
+    };
 
     #[test]
     fn a_row_per_candidate_and_a_last_one_for_who_left() {
@@ -83,14 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_on_a_change_is_the_lesson() {
-        let row = |revision: i64, outcome: Option<&str>| {
-            json!({"alert_id": "a", "change_id": "c", "revision": revision, "kind": "config", "outcome": outcome,
-                   "lag_minutes": 0.0})
-        };
-        let prior = |rows: &[Value]| lessons(rows).prior(ChangeKind::Config);
-        assert_eq!(prior(&[row(1, None)]), 0.03);
-        let changed = [row(1, Some("refuted")), row(2, Some("confirmed"))];
-        assert!((prior(&changed) - 1.6 / 21.0).abs() < 1e-9, "{}", prior(&changed));
+    fn a_switching_off_that_was_judged_is_a_row_of_its_suspect() {
+        let mut transition = sample::transition(TransitionKind::OffJudged);
+        transition.alert.off_actions = vec![sample::off_action()];
+        assert!(judged(&transition).is_empty(), "nothing is told yet");
+        transition.alert.settle_off(Recovery::Recovered, transition.time);
+        let rows = judged(&transition);
+        assert_eq!((rows.len(), &rows[0]["change_id"], &rows[0]["outcome"]), (1, &json!("01J1"), &json!("confirmed")));
+        transition.time = transition.time.plus_seconds(60);
+        assert!(judged(&transition).is_empty(), "it was told before");
     }
 }

@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use store::Timestamp;
 
 use super::{Call, OffAction};
-use crate::alert::Alert;
 
 /// Who wants a change turned off, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,26 +109,6 @@ impl Attempt {
             judged_at: None,
         }
     }
-}
-
-/// What is learnt from a switching-off: the fact that confirms or refutes a suspect. Stored in `system.off_actions` with
-/// `type` `judged`; the last one of a change and alert counts.
-pub(crate) fn judged(alert: &Alert, action: &OffAction, now: Timestamp) -> Option<Value> {
-    let outcome = action.outcome?;
-    Some(json!({
-        "id": format!("{}:{}:judged:{}", action.change, alert.id, outcome.as_str()),
-        "time": now.to_rfc3339(),
-        "type": "judged",
-        "change_id": action.change,
-        "change_title": action.title,
-        "change_kind": action.kind,
-        "environment": alert.environment,
-        "alert_id": alert.id,
-        "metric": alert.metric,
-        "outcome": outcome.as_str(),
-        "turned_off_at": action.at.to_rfc3339(),
-        "onset": alert.onset.to_rfc3339(),
-    }))
 }
 
 #[derive(Debug, Default)]

@@ -81,12 +81,11 @@ async fn a_press_turns_the_suspect_off_once_and_the_incident_says_that_it_recove
     assert_eq!(ended[0]["data"]["off_outcome"], "recovered");
     assert!(ended[0]["data"]["sentence"].as_str().unwrap().ends_with("recovered after off."));
 
-    let audit = "SELECT type, change_id, actor, reason, CAST(status AS VARCHAR), outcome FROM system.off_actions ORDER BY time, type DESC";
+    let audit = "SELECT type, change_id, actor, reason, CAST(status AS VARCHAR) FROM system.off_actions ORDER BY time, type DESC";
     let who = "13 a.turing checkout broken";
-    assert_eq!(
-        world.rows(audit).await,
-        [format!("started {who}  "), format!("done {who} 200 "), "judged 13    recovered".into()]
-    );
+    assert_eq!(world.rows(audit).await, [format!("started {who} "), format!("done {who} 200")]);
+    let learnt = "SELECT change_id, outcome FROM system.suspect_changes WHERE outcome IS NOT NULL";
+    assert_eq!(world.rows(learnt).await, ["13 confirmed"]);
     let line = "SELECT kind, title, actor, source, CAST(share AS VARCHAR) FROM system.changes WHERE id = 'off-13'";
     assert_eq!(world.rows(line).await, ["experiment turned off: experiment 13 a.turing yellowline 0.0"]);
     let told = "SELECT off_outcome, suspect_actor, explanation FROM system.alerts WHERE type = 'resolved'";
@@ -114,9 +113,19 @@ async fn the_wrong_one_has_not_recovered_and_the_right_one_has() {
     let outcomes: Vec<&str> =
         open["off_actions"].as_array().unwrap().iter().filter_map(|action| action["outcome"].as_str()).collect();
     assert_eq!(outcomes, ["not_recovered", "recovered"]);
-    let facts =
-        world.rows("SELECT change_id, outcome FROM system.off_actions WHERE type = 'judged' ORDER BY time").await;
-    assert_eq!(facts, ["web not_recovered", "13 recovered"]);
+    let verdicts = "SELECT change_id, outcome FROM system.suspect_changes WHERE outcome IS NOT NULL ORDER BY outcome";
+    assert_eq!(world.rows(verdicts).await, ["13 confirmed", "web refuted"]);
+    let learnt = async |world: &World, kind: &str| {
+        let alert = world.get(&path).await;
+        let suspects = alert["suspects"].as_array().unwrap().clone();
+        let outcome = suspects.iter().find(|suspect| suspect["change"]["kind"] == kind).unwrap()["outcome"].clone();
+        outcome.as_str().unwrap().to_owned()
+    };
+    let world = world.restart(1).await;
+    assert_eq!(
+        (learnt(&world, "deploy").await, learnt(&world, "experiment").await),
+        ("refuted".into(), "confirmed".into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ use axum::{
     routing::{any, post},
 };
 use benches::rates::Rates;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use query::Engine;
 use serde_json::{Value, json};
@@ -416,6 +417,19 @@ impl World {
     }
 }
 
+/// Draws lines without a ledger of changes, which these tests have not.
+#[derive(Debug)]
+struct Drawn(Store);
+
+impl alerter::change::Lines for Drawn {
+    fn draw(&self, row: Value) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            let stored = self.0.append_values(&DatasetName::system("changes"), &[row]).await;
+            stored.map(drop).map_err(|error| error.to_string())
+        })
+    }
+}
+
 /// A share of all numbers, evenly spread.
 fn succeeds(number: u32, share: f64) -> bool {
     f64::from(number) * 0.618_034 % 1.0 < share
@@ -428,7 +442,7 @@ async fn open(root: PathBuf, clock: Arc<Hands>, address: &str) -> (Store, Engine
     let off = OffTarget { url: format!("{address}/off"), secret_file: Some("hook.key".into()), secret_env: None };
     let public_url = "https://yellowline.example".to_owned();
     let config = Config { folder: root.join("metrics"), off_targets: vec![off], public_url, ..Config::default() };
-    let alerter = Alerter::new(config, engine.clone(), store.clone(), clock).unwrap();
+    let alerter = Alerter::new(config, engine.clone(), store.clone(), clock, Arc::new(Drawn(store.clone()))).unwrap();
     (store, engine, alerter)
 }
 

@@ -17,6 +17,7 @@ use benches::{
     blame::{Court, LEAD_MINUTES, World},
     client::Connection,
 };
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use store::{Clock, Store, Timestamp};
 
@@ -85,6 +86,15 @@ pub(crate) fn try_worlds(court: Court, seed: u64, count: u32, folder: &Path) -> 
     })
 }
 
+#[derive(Debug)]
+struct OwnLines(ingest::Changes);
+
+impl alerter::change::Lines for OwnLines {
+    fn draw(&self, row: Value) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move { self.0.turned_off(row).await.map_err(|error| error.to_string()) })
+    }
+}
+
 struct Serving {
     clock: Arc<Hands>,
     alerter: alerter::Alerter,
@@ -105,10 +115,11 @@ impl Serving {
         let store = Store::open(config, clock.clone()).await?;
         let ingest_config = ingest::Config::default();
         let changes = ingest::Changes::open(&ingest_config, store.clone(), clock.clone())?;
+        let lines = Arc::new(OwnLines(changes.clone()));
         let intake = ingest::Intake::new(ingest_config, store.clone(), changes, clock.clone());
         let engine = query::Engine::new(query::Config::default(), store.clone(), clock.clone())?;
         let config = alerter::Config { folder: metrics, ..alerter::Config::default() };
-        let alerter = alerter::Alerter::new(config, engine.clone(), store, clock.clone())?;
+        let alerter = alerter::Alerter::new(config, engine.clone(), store, clock.clone(), lines)?;
         let routes = ingest::routes(intake).merge(query::routes(engine)).merge(alerter::routes(alerter.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::record::{Change, ChangeKind, ChangeStatus};
 
+/// `source` of the lines that say what was turned off from an incident.
+const OFF_SOURCE: &str = "yellowline";
+
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     by_id: HashMap<String, Change>,
@@ -46,18 +49,19 @@ impl Ledger {
             })
     }
 
-    /// Inferred changes that a declared one now explains.
-    pub(super) fn inferred_twins<'a>(
-        &'a self,
-        declared: &'a Change,
-        within_s: i64,
-    ) -> impl Iterator<Item = &'a Change> {
+    /// Lines of ours that a declared change now tells: what was inferred, and what was turned off from an incident.
+    pub(super) fn twins<'a>(&'a self, declared: &'a Change, within_s: i64) -> impl Iterator<Item = &'a Change> {
         self.by_id.values().filter(move |change| {
-            change.inferred
-                && change.status != ChangeStatus::Merged
-                && is_twin(declared, change)
+            change.status != ChangeStatus::Merged
+                && (change.inferred && is_twin(declared, change) || is_off_twin(declared, change))
                 && are_near(declared, change, within_s)
         })
+    }
+
+    /// The declared change that tells already what a line of ours says was turned off.
+    pub(super) fn declared_off(&self, off: &Change, within_s: i64) -> Option<&Change> {
+        let twins = self.by_id.values().filter(|change| is_off_twin(change, off) && are_near(change, off, within_s));
+        twins.min_by_key(|change| (change.instant(), change.id.clone()))
     }
 }
 
@@ -85,6 +89,29 @@ fn is_twin(declared: &Change, inferred: &Change) -> bool {
         }
     };
     same_place && same_thing
+}
+
+/// True when a declared change reports what `off` says was turned off from here: the same thing, at no share or rolled back.
+fn is_off_twin(declared: &Change, off: &Change) -> bool {
+    let is_ours = |change: &Change| change.source == OFF_SOURCE;
+    let open_or_equal = |one: &Option<String>, other: &Option<String>| one.is_none() || other.is_none() || one == other;
+    let gradual = |change: &Change| matches!(change.kind, ChangeKind::Experiment | ChangeKind::Flag);
+    let target = |change: &Change| change.experiment.clone().or_else(|| change.target.clone());
+    let ended = if gradual(off) {
+        gradual(declared) && declared.share == Some(0.0) && open_or_equal(&declared.variant, &off.variant)
+    } else {
+        declared.kind == off.kind
+            && declared.status == ChangeStatus::RolledBack
+            && open_or_equal(&declared.version, &off.version)
+            && open_or_equal(&declared.rollout, &off.rollout)
+    };
+    is_ours(off)
+        && !is_ours(declared)
+        && !declared.inferred
+        && declared.environment == off.environment
+        && open_or_equal(&declared.service, &off.service)
+        && target(declared) == target(off)
+        && ended
 }
 
 #[cfg(test)]
@@ -133,22 +160,53 @@ mod tests {
     }
 
     #[test]
-    fn a_late_declaration_finds_its_inferred_twins() {
+    fn a_late_declaration_finds_its_twins() {
         let mut ledger = Ledger::default();
         for variant in ["A", "B"] {
             ledger.put(infer::change(&sight("experiment", "13", variant)));
         }
         let activation = declared(json!({"experiment": "13", "environment": "production", "share": 0.8}), -2);
-        let twins: Vec<_> = ledger.inferred_twins(&activation, QUARTER_S).cloned().collect();
+        let twins: Vec<_> = ledger.twins(&activation, QUARTER_S).cloned().collect();
         assert_eq!(twins.len(), 2);
         for twin in &twins {
             let merged = twin.merged_into(&activation.id);
             assert_eq!((merged.revision, merged.merged_into.as_deref()), (2, Some(activation.id.as_str())));
             ledger.put(merged);
         }
-        assert_eq!(ledger.inferred_twins(&activation, QUARTER_S).count(), 0);
+        assert_eq!(ledger.twins(&activation, QUARTER_S).count(), 0);
         let one_variant = declared(json!({"experiment": "14", "environment": "production"}), 0);
-        assert_eq!(ledger.inferred_twins(&one_variant, QUARTER_S).count(), 0);
+        assert_eq!(ledger.twins(&one_variant, QUARTER_S).count(), 0);
+    }
+
+    #[test]
+    fn an_off_of_ours_is_told_by_a_declared_off_of_the_same_thing_only() {
+        let check = |off: Value, body: Value, minutes: i64, expected: bool| {
+            let mut ours = off;
+            ours["source"] = OFF_SOURCE.into();
+            let (off, declared) = (declared(ours, 0), declared(body.clone(), -minutes));
+            let (mut before, mut after) = (Ledger::default(), Ledger::default());
+            before.put(declared.clone());
+            after.put(off.clone());
+            assert_eq!(before.declared_off(&off, QUARTER_S).is_some(), expected, "{body}: the report came first");
+            assert_eq!(after.twins(&declared, QUARTER_S).count() == 1, expected, "{body}: the report came later");
+        };
+        let experiment = json!({"experiment": "13", "variant": "B", "share": 0.0, "environment": "production"});
+        let off = |share: f64| json!({"experiment": "13", "share": share, "environment": "production"});
+        check(experiment.clone(), off(0.0), 1, true);
+        check(
+            experiment.clone(),
+            json!({"kind": "flag", "target": "13", "share": 0, "environment": "production"}),
+            -1,
+            true,
+        );
+        check(experiment.clone(), off(0.8), -2, false);
+        check(experiment.clone(), off(0.0), 16, false);
+        check(experiment.clone(), json!({"experiment": "14", "share": 0, "environment": "production"}), 1, false);
+        check(experiment, json!({"experiment": "13", "share": 0, "environment": "staging"}), 1, false);
+        let deploy = json!({"service": "web", "version": "2.1", "environment": "production", "status": "rolled_back"});
+        check(deploy.clone(), deploy.clone(), 3, true);
+        let next = json!({"service": "web", "version": "2.2", "environment": "production"});
+        check(deploy, next, 3, false);
     }
 
     #[test]

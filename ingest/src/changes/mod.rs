@@ -59,7 +59,7 @@ impl Changes {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Stores a declared change; an inferred one of the same thing is merged into it.
+    /// Stores a declared change; lines of ours that say the same are merged into it.
     ///
     /// # Errors
     /// A field is unknown or wrong (all problems at once), or the store cannot write.
@@ -70,10 +70,24 @@ impl Changes {
             return Ok(Declared::Duplicate(first.clone()));
         }
         let mut written = vec![change.clone()];
-        written
-            .extend(ledger.inferred_twins(&change, self.inner.infer_merge_s).map(|twin| twin.merged_into(&change.id)));
+        written.extend(ledger.twins(&change, self.inner.infer_merge_s).map(|twin| twin.merged_into(&change.id)));
         self.write(&mut ledger, written).await?;
         Ok(Declared::Created(change))
+    }
+
+    /// Draws the line of what was turned off from an incident, given as a row of `system.changes`; it is merged into a declared change
+    /// that reports the same.
+    ///
+    /// # Errors
+    /// The row is no change, or the store cannot write.
+    pub async fn turned_off(&self, row: serde_json::Value) -> Result<(), Error> {
+        let off = Change::from_row(row).ok_or_else(|| Error::Change { message: "the row is no change".to_owned() })?;
+        let mut ledger = self.inner.ledger.lock().await;
+        if ledger.first_of(&off).is_some() {
+            return Ok(());
+        }
+        let known = ledger.declared_off(&off, self.inner.infer_merge_s).map(|known| off.merged_into(&known.id));
+        self.write(&mut ledger, vec![known.unwrap_or(off)]).await
     }
 
     /// Records what was seen for the first time, and draws inferred lines where nothing declared explains it.

@@ -38,7 +38,7 @@ pub enum ChangeStatus {
     Failed,
     /// Undone.
     RolledBack,
-    /// An inferred change that turned out to be `merged_into` another.
+    /// A line of ours, inferred or turned off, that turned out to be `merged_into` another.
     Merged,
 }
 
@@ -199,7 +199,7 @@ impl Change {
         Timestamp::parse_rfc3339(&self.time).unwrap_or_default()
     }
 
-    /// The next revision of this inferred change: it was `id` all along.
+    /// The next revision of this line of ours: it was `id` all along.
     pub(super) fn merged_into(&self, id: &str) -> Self {
         let mut next = self.clone();
         next.revision += 1;

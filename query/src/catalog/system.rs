@@ -298,9 +298,6 @@ const OFF_ACTIONS: Known = Known {
         ("status", BigInt),
         ("answer", Text),
         ("elapsed_ms", BigInt),
-        ("outcome", Text),
-        ("turned_off_at", Time),
-        ("onset", Time),
     ],
     revised_by: &[],
 };
