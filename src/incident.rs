@@ -66,9 +66,10 @@ fn shown(case: &Value) -> String {
     for suspect in case["suspects"].as_array().into_iter().flatten() {
         let change = &suspect["change"];
         let bits = suspect.as_object().into_iter().flatten().filter(|(key, _)| key.ends_with("_bits"));
-        let bits: Vec<String> = bits
-            .filter_map(|(key, value)| Some(format!("{} {:+.1}", key.trim_end_matches("_bits"), value.as_f64()?)))
-            .collect();
+        // A line without evidence says nothing.
+        let bits = bits.filter_map(|(key, value)| Some((key, value.as_f64().filter(|bits| *bits != 0.0)?)));
+        let bits: Vec<String> =
+            bits.map(|(key, bits)| format!("{} {bits:+.1}", key.trim_end_matches("_bits"))).collect();
         let (title, actor) =
             (change["title"].as_str().unwrap_or("?"), change["actor"].as_str().unwrap_or("nobody named"));
         add(format!("  {:>5.1} %  {title} (by {actor}; bits: {})", percent(&suspect["share"]), bits.join(", ")));
@@ -107,7 +108,7 @@ mod tests {
     fn an_incident_is_shown_with_its_evidence_and_its_timeline() {
         let case = json!({
             "id": "bookings-1", "state": "resolved", "explanation": "According to data from last week …",
-            "suspects": [{"share": 0.814, "timing_bits": 7.8, "control_bits": -2.0, "change": {"title": "experiment 13", "actor": "j.doe"}}],
+            "suspects": [{"share": 0.814, "timing_bits": 7.8, "control_bits": -2.0, "dose_bits": 0.0, "change": {"title": "experiment 13", "actor": "j.doe"}}],
             "unknown_share": 0.12,
             "timeline": [{"time": "2026-11-20T14:10:00.000000Z", "what": "onset", "text": "it began"}],
             "links": {"console": "https://y.example/alerts/bookings-1", "runbook": null},

@@ -7,7 +7,7 @@ use serde_json::Value;
 use store::Timestamp;
 
 use crate::{
-    alert::{Alert, Transition, TransitionKind},
+    alert::{Alert, Cause, Transition, TransitionKind},
     change::Change,
     notify::Links,
     sentence,
@@ -52,7 +52,12 @@ impl Case {
             let title = change.text("title").unwrap_or(&change.id);
             add(change.time.to_rfc3339(), "change", format!("{title} ({kind}{by}{seen})"));
         }
-        add(alert.onset.to_rfc3339(), "onset", "it began (likeliest minute)".to_owned());
+        let began = match alert.cause {
+            // What its window shows may have begun anywhere in it.
+            Cause::Rule => format!("it began here at the earliest, at {} at the latest", clock(alert.onset_to)),
+            _ => "it began (likeliest minute)".to_owned(),
+        };
+        add(alert.onset.to_rfc3339(), "onset", began);
         for transition in &self.transitions {
             add(transition.time.to_rfc3339(), "alert", told(transition));
         }
@@ -71,7 +76,6 @@ impl Case {
                 off.get("status").map_or_else(|| text("answer").to_owned(), |status| format!("answered {status}"));
             let line = match text("type") {
                 "started" => format!("{by} pressed: {}", call.trim_end()),
-                "judged" => continue,
                 _ => format!("{}: {status}", call.trim_end()),
             };
             add(text("time").to_owned(), "off", line);
@@ -104,7 +108,9 @@ impl Case {
 
     fn facts(&self) -> String {
         let alert = &self.alert;
-        let over = alert.resolved_at.map_or_else(|| "not over".to_owned(), Timestamp::to_rfc3339);
+        let over = alert.resolved_at.map_or_else(|| "not over".to_owned(), utc);
+        // A plain rule expects nothing.
+        let forecast = |text: String| if alert.cause == Cause::Rule { String::new() } else { text };
         let budget = alert.budget_share.map_or_else(String::new, |share| format!("{:.1} % of 28 days", share * 100.0));
         let rows = [
             ("Incident", alert.id.clone()),
@@ -114,20 +120,18 @@ impl Case {
             ("Owner", alert.owner.clone().unwrap_or_default()),
             (
                 "Began",
-                format!(
-                    "{} ({} to {})",
-                    alert.onset.to_rfc3339(),
-                    alert.onset_from.to_rfc3339(),
-                    alert.onset_to.to_rfc3339()
-                ),
+                format!("{} (between {} and {})", utc(alert.onset), clock(alert.onset_from), clock(alert.onset_to)),
             ),
-            ("Paged", alert.paged_at.to_rfc3339()),
+            ("Paged", utc(alert.paged_at)),
             ("Ended", over),
-            ("Expected, seen per minute", format!("{:.1}, {:.1}", alert.expected_per_minute, alert.seen_per_minute)),
+            (
+                "Expected, seen per minute",
+                forecast(format!("{:.1}, {:.1}", alert.expected_per_minute, alert.seen_per_minute)),
+            ),
             ("Expected from", alert.sources.join(", ")),
             (
                 "Missed (95 % interval)",
-                format!("{:.0} ({:.0} to {:.0})", alert.missed, alert.missed_low, alert.missed_high),
+                forecast(format!("{:.0} ({:.0} to {:.0})", alert.missed, alert.missed_low, alert.missed_high)),
             ),
             ("Error budget", budget),
         ];
@@ -137,8 +141,8 @@ impl Case {
 
     fn timeline_table(&self) -> String {
         table(
-            &["time", "what", ""],
-            self.timeline().into_iter().map(|one| vec![one.time, one.what.to_owned(), one.text]),
+            &["time (UTC)", "what", ""],
+            self.timeline().into_iter().map(|one| vec![to_seconds(&one.time), one.what.to_owned(), one.text]),
         )
     }
 
@@ -147,8 +151,9 @@ impl Case {
         let ledgers: Vec<Value> =
             self.alert.suspects.iter().map(|suspect| serde_json::to_value(suspect).unwrap_or_default()).collect();
         let mut bits: Vec<String> = Vec::new();
-        for key in ledgers.iter().filter_map(Value::as_object).flat_map(|ledger| ledger.keys()) {
-            if key.ends_with("_bits") && !bits.contains(key) {
+        for (key, value) in ledgers.iter().filter_map(Value::as_object).flatten() {
+            // A line without evidence on anybody says nothing.
+            if key.ends_with("_bits") && !bits.contains(key) && value.as_f64() != Some(0.0) {
                 bits.push(key.clone());
             }
         }
@@ -175,27 +180,17 @@ impl Case {
         let mut lines: Vec<String> = Vec::new();
         if let Some(at) = alert.acknowledged_at {
             let by = alert.acknowledged_by.as_deref().unwrap_or("somebody");
-            lines.push(format!(
-                "- Acknowledged by {} at {}{}",
-                line(by),
-                at.to_rfc3339(),
-                note(&alert.acknowledge_note)
-            ));
+            lines.push(format!("- Acknowledged by {} at {}{}", line(by), utc(at), note(&alert.acknowledge_note)));
         }
         for action in &alert.off_actions {
             let outcome = action.outcome.map_or("not known yet whether that helped", crate::off::Recovery::words);
-            let (by, title, at) = (line(action.by()), line(&action.title), action.at.to_rfc3339());
+            let (by, title, at) = (line(action.by()), line(&action.title), utc(action.at));
             lines.push(format!("- {by} turned off {title} at {at}{}: {outcome}", note(&action.reason)));
         }
         if let Some(feedback) = &alert.feedback {
             let verdict = if feedback.verdict { "a true alert" } else { "a false alert" };
             let by = feedback.actor.as_deref().unwrap_or("somebody");
-            lines.push(format!(
-                "- Judged {verdict} by {} at {}{}",
-                line(by),
-                feedback.at.to_rfc3339(),
-                note(&feedback.note)
-            ));
+            lines.push(format!("- Judged {verdict} by {} at {}{}", line(by), utc(feedback.at), note(&feedback.note)));
         }
         if lines.is_empty() { "None is recorded.".to_owned() } else { lines.join("\n") }
     }
@@ -215,17 +210,36 @@ impl Case {
     }
 }
 
+/// `2026-11-20 14:10 UTC`.
+fn utc(time: Timestamp) -> String {
+    let text = time.to_rfc3339();
+    format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
+}
+
+/// `14:10`.
+fn clock(time: Timestamp) -> String {
+    let text = time.to_rfc3339();
+    text.get(11..16).unwrap_or(&text).to_owned()
+}
+
+/// `2026-11-20 14:10:27` of an RFC 3339 time.
+fn to_seconds(time: &str) -> String {
+    time.get(..19).unwrap_or(time).replace('T', " ")
+}
+
 /// What a transition did, in words.
 fn told(transition: &Transition) -> String {
     let alert = &transition.alert;
     match transition.kind {
         TransitionKind::Triggered | TransitionKind::Retriggered => {
-            let heard = if transition.notify { "paged" } else { "opened, nobody told" };
+            let told = transition.notify && !alert.channels.is_empty();
+            let heard = if told { "paged" } else { "opened, nobody told" };
             format!("{heard}: {}", sentence::short(alert, transition.time))
         }
         TransitionKind::Updated => format!("better known: {}", sentence::short(alert, transition.time)),
         TransitionKind::Acknowledged => {
-            format!("acknowledged by {}", alert.acknowledged_by.as_deref().unwrap_or("somebody"))
+            let note = alert.acknowledge_note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
+            format!("acknowledged by {}{note}", alert.acknowledged_by.as_deref().unwrap_or("somebody"))
         }
         TransitionKind::Resolved => "over".to_owned(),
         TransitionKind::Feedback => match &alert.feedback {
@@ -317,11 +331,11 @@ mod tests {
             "![Expected 67, saw 37 fewer since 15:10 CET](case.png)",
             "| Missed (95 % interval) | 371 (318 to 424) |",
             "## Timeline",
-            "| 2026-11-20T14:10:00.000000Z | change | experiment 13 (experiment, by j.doe) |",
+            "| 2026-11-20 14:10:00 | change | experiment 13 (experiment, by j.doe) |",
             "## Evidence",
             "| experiment 13 \u{2192} 80 % | 81.0 % |",
             "| unknown cause | 12.0 % |",
-            "- a.turing turned off experiment 13 \u{2192} 80 % at 2026-11-20T14:24:00.000000Z: broken \\| \\<checkout\\>: recovered after off",
+            "- a.turing turned off experiment 13 \u{2192} 80 % at 2026-11-20 14:24 UTC: broken \\| \\<checkout\\>: recovered after off",
             "- [Incident](https://yellowline.example/alerts/bookings-20261120T1410)",
         ] {
             assert!(text.contains(part), "{part}\nnot in\n{text}");

@@ -7,6 +7,7 @@ mod day;
 mod deletion;
 mod demo;
 mod exact;
+mod incident;
 mod kill;
 mod licences;
 mod pipeline;
