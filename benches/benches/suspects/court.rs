@@ -209,6 +209,8 @@ fn verdict(world: &World, mut alerts: Vec<Value>) -> Verdict {
     let minute = |alert: &Value, key: &str| {
         alert[key].as_str().and_then(Timestamp::parse_rfc3339).map_or(0, |time| time.minutes())
     };
+    // A world that has ended sends nothing any more while the others go on: that it is silent then is true.
+    alerts.retain(|alert| minute(alert, "paged_at") < world.onset + AFTER_MINUTES);
     alerts.sort_by_key(|alert| minute(alert, "paged_at"));
     let at = alerts.iter().position(|alert| minute(alert, "paged_at") >= world.onset && world.damage.is_some());
     let alert = at.map_or(Value::Null, |at| alerts.remove(at));
