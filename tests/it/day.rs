@@ -174,7 +174,8 @@ fn settings(speed: u64) -> Vec<(&'static str, String)> {
     vec![
         ("YELLOWLINE_STORE__FLUSH_INTERVAL_S", scaled(300)),
         ("YELLOWLINE_STORE__COMPACT_INTERVAL_S", scaled(10)),
-        ("YELLOWLINE_STORE__COMPACT_CLOSED_AFTER_S", scaled(3600)),
+        // A busy machine pauses longer than the day does: closed too early, it would wait a real day for what comes late.
+        ("YELLOWLINE_STORE__COMPACT_CLOSED_AFTER_S", (3600 / speed).max(30).to_string()),
         ("YELLOWLINE_STORE__REMOVED_FILES_S", scaled(3600)),
     ]
 }

@@ -391,6 +391,11 @@ fn snapshots_do_not_change_and_leave_few_batches() {
             if number == 100 {
                 first = frozen;
             }
+            // As after each snapshot.
+            while let Some(pair) = dataset.memtable.small() {
+                let merged = crate::memtable::merge(&pair[0], &pair[1]).unwrap();
+                assert!(dataset.memtable.replace(&pair, merged));
+            }
         }
     }
     assert_eq!(first.iter().map(|hot| hot.batch.num_rows()).sum::<usize>(), 101);
