@@ -6,8 +6,8 @@ import { eventsOf, historyCsv, randomFrom } from './site'
 const MINUTE = 60_000
 const HISTORY_DAYS = 42
 /** Minutes of events before the activation, and after it. */
-export const BEFORE = 30
-export const AFTER = 9
+const BEFORE = 30
+const AFTER = 9
 /** Part of the bookings that still work after it. */
 const KEPT = 0.4
 const ALERT_MS = 150_000
