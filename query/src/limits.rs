@@ -34,7 +34,7 @@ impl Threads {
             .thread_name("query")
             .thread_stack_size(STACK_BYTES)
             // Queries take all the processors while nothing else wants them, and never hold up acknowledgements.
-            .on_thread_start(store::priority::lower)
+            .on_thread_start(store::priority::lower_most)
             .enable_time()
             .build()
             .map_err(|source| Error::Threads { threads, source })?;

@@ -1,7 +1,7 @@
 //! One dataset: its unflushed events, its files, and the cut between the two.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc, Weak,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     Aliases, DataFile, DatasetName, DatasetSummary, Error, FirstSight, HotBatch, Snapshot, Timestamp,
@@ -18,7 +18,7 @@ use crate::{
     decode::Rows,
     delta::{Add, Log},
     disk::Disk,
-    memtable::{self, Inserted, Memtable, Stamp},
+    memtable::{self, Closer, Inserted, Memtable, Stamp},
     metrics::Metrics,
 };
 
@@ -27,7 +27,8 @@ pub(crate) const DATASETS_FOLDER: &str = "datasets";
 /// For this long after a dataset's first event, new versions and variants are recorded, but are no news.
 const FIRST_HOUR_US: i64 = 3_600_000_000;
 
-/// A dataset. `state` is the lock under which every event is in memory or in a file, never both, never neither.
+/// A dataset. `state` is the lock under which every event is in memory or in a file, never both, never neither; inserts wait for
+/// it, so it is held for moments only.
 #[derive(Debug)]
 pub(crate) struct Dataset {
     pub(crate) name: DatasetName,
@@ -39,6 +40,8 @@ pub(crate) struct Dataset {
     /// While the WAL is replayed: events are taken one by one, because together they once made inserting panic.
     pub(crate) isolated: AtomicBool,
     pub(crate) state: Mutex<State>,
+    /// Taken while chunks of memory are closed, before `state`.
+    closer: Mutex<Closer>,
     /// The Delta log; taken for a whole flush, never while holding `state`.
     pub(crate) log: Mutex<Log>,
     /// Taken while live files are replaced or dropped, before `checkpointing` and `log`; a flush only adds files and does not take it.
@@ -118,6 +121,7 @@ impl Dataset {
         let catalog = Arc::new(catalog.with_aliases(&aliases));
         let flushed_seq = log.state().txn(incarnation);
         let created_ms = log.state().metadata.as_ref().and_then(|metadata| metadata.created_time);
+        let closer = Closer::new(Arc::clone(&catalog));
         let state = State {
             active: Memtable::new(Arc::clone(&catalog)),
             sealed: Vec::new(),
@@ -138,6 +142,7 @@ impl Dataset {
             stopped: AtomicBool::new(false),
             isolated: AtomicBool::new(false),
             state: Mutex::new(state),
+            closer: Mutex::new(closer),
             log: Mutex::new(log),
             rewriting: Mutex::new(()),
             checkpointing: Mutex::new(()),
@@ -198,9 +203,42 @@ impl Dataset {
         state.applied_seq = state.applied_seq.max(seq);
     }
 
-    /// Closes what is open in memory; false when that panicked.
+    /// Closes the full chunks of memory, or with `all` everything inserted so far, while further rows arrive; gives the locks under
+    /// which nobody else closes or takes batches, and the seq of the last event inserted before.
+    ///
+    /// # Panics
+    /// When closing a chunk does; memory is torn then.
+    fn close(&self, all: bool) -> (MutexGuard<'_, Closer>, MutexGuard<'_, State>, u64) {
+        let mut closer = self.closer.lock();
+        let mut state = self.state.lock();
+        let (chunks, last_seq) = (state.active.cut(all), state.applied_seq);
+        drop(state);
+        let closed = catch_unwind(AssertUnwindSafe(|| closer.close(chunks)));
+        let mut state = self.state.lock();
+        match closed {
+            Ok(batches) => state.active.add(batches),
+            Err(panic) => {
+                state.active.tear();
+                drop(state);
+                resume_unwind(panic);
+            }
+        }
+        (closer, state, last_seq)
+    }
+
+    /// Closes everything in memory; false when that panicked.
     pub(crate) fn freeze(&self) -> bool {
-        catch_unwind(AssertUnwindSafe(|| drop(self.state.lock().active.freeze()))).is_ok()
+        catch_unwind(AssertUnwindSafe(|| drop(self.close(true)))).is_ok()
+    }
+
+    /// True when chunks of memory are full that nobody has closed.
+    pub(crate) fn has_full(&self) -> bool {
+        self.state.lock().active.has_full()
+    }
+
+    /// Closes full chunks, so that the next reader need not. A panic shows with the next insert.
+    pub(crate) fn freeze_full(&self) {
+        drop(catch_unwind(AssertUnwindSafe(|| drop(self.close(false)))));
     }
 
     /// True when a panic left memory without some of its events. They are in the WAL: only a restart mends it, and nothing is
@@ -209,19 +247,17 @@ impl Dataset {
         self.state.lock().active.is_torn()
     }
 
-    /// Takes everything in memory out for a flush; it stays visible. `None` when there is nothing.
+    /// Takes what is in memory out for a flush; it stays visible. `None` when there is nothing.
     pub(crate) fn seal(&self) -> Option<Sealed> {
-        let mut state = self.state.lock();
-        if state.active.rows() > 0 {
-            state.sealed_rows += state.active.rows();
-            state.sealed_bytes += state.active.bytes();
-            let batches = state.active.take();
-            state.sealed.extend(batches);
-        }
-        state.sealed_seq = state.applied_seq;
+        let (_closer, mut state, last_seq) = self.close(true);
+        let (batches, rows, bytes) = state.active.take();
+        state.sealed.extend(batches);
+        state.sealed_rows += rows;
+        state.sealed_bytes += bytes;
+        state.sealed_seq = last_seq;
         let created_at = state.created_at?;
-        // Also without rows: those before `applied_seq` may all be in quarantine.
-        (state.applied_seq > state.flushed_seq).then(|| Sealed {
+        // Also without rows: those before may all be in quarantine.
+        (last_seq > state.flushed_seq).then(|| Sealed {
             batches: state.sealed.clone(),
             last_seq: state.sealed_seq,
             created_at,
@@ -270,12 +306,12 @@ impl Dataset {
 
     /// A frozen view: each event once, from memory or from a file. `None` before the first event.
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
-        let mut state = self.state.lock();
-        if state.is_unborn() {
+        if self.state.lock().is_unborn() {
             return None;
         }
+        let (closer, state, _) = self.close(true);
         let mut hot = state.sealed.clone();
-        hot.extend(state.active.freeze());
+        hot.extend_from_slice(state.active.frozen());
         let snapshot = Snapshot {
             dataset: self.name.clone(),
             schema: self.catalog.schema(),
@@ -284,7 +320,7 @@ impl Dataset {
             root: self.root.clone(),
             files: state.files.clone(),
         };
-        drop(state);
+        drop((state, closer));
         self.merge_small();
         Some(snapshot)
     }

@@ -22,7 +22,8 @@ use parking_lot::{Condvar, Mutex};
 use trim::{trim, trim_plan};
 
 use crate::{
-    Error, Timestamp, dataset::Dataset, error::describe, metrics::Metrics, shared::Shared, wal::SegmentId, writer::Work,
+    Error, Timestamp, dataset::Dataset, error::describe, metrics::Metrics, priority, shared::Shared, wal::SegmentId,
+    writer::Work,
 };
 
 /// How often ages are looked at when nothing else happens.
@@ -130,6 +131,7 @@ struct Flusher<'a> {
 impl Flusher<'_> {
     /// Flushes what is full or old, or what stands in the way when memory or the WAL is tight.
     fn flush_due(&mut self) {
+        self.close_full_chunks();
         let now = self.shared.clock.now();
         let resting =
             self.failed_at.is_some_and(|failed| now.seconds() - failed.seconds() < RETRY_AFTER_S && now >= failed);
@@ -153,6 +155,14 @@ impl Flusher<'_> {
         let outcome = if counts_are_old || self.shared.wal_is_long() { self.flush_accounts(now) } else { Ok(()) };
         if let Err(error) = outcome.and_then(|()| trim(self.shared)) {
             self.note_failure(&error);
+        }
+    }
+
+    fn close_full_chunks(&self) {
+        let mut datasets = self.shared.all_datasets();
+        datasets.retain(|dataset| dataset.has_full() && !dataset.is_torn());
+        if !datasets.is_empty() {
+            priority::yielding(|| datasets.iter().for_each(|dataset| dataset.freeze_full()));
         }
     }
 

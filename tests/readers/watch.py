@@ -75,6 +75,7 @@ def watch(table):
                 looks += 1
             except Exception as failure:  # told at the end
                 failed, why = failed + 1, str(failure)[:300]
+                connection = connect()  # an error can leave DuckDB's transaction aborted: every later look would fail with it
     print(json.dumps({"looks": looks, "failed": failed, "why": why}))
 
 

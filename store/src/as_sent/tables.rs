@@ -1,5 +1,7 @@
 //! Known traps, each with the columns it must give.
 
+use std::sync::Arc;
+
 use super::{Dataset, NOW, row_of};
 use crate::{
     Timestamp,
@@ -377,6 +379,21 @@ fn ever_other_keys_in_elements_do_not_multiply() {
     dataset.store(&[&format!(r#"{{"messages":[{}]}}"#, elements.join(","))]);
     assert_eq!(dataset.last_row().len(), 1);
     dataset.check();
+}
+
+#[test]
+fn rows_that_arrive_while_chunks_are_closed_are_in_the_next_batches() {
+    let mut dataset = Dataset::new();
+    dataset.store(&[r#"{"n":1}"#, r#"{"n":2}"#]);
+    let cut = dataset.memtable.cut(true);
+    dataset.store(&[r#"{"n":3}"#]);
+    assert_eq!(dataset.memtable.rows(), 3, "counted while they are closed");
+    let batches = crate::memtable::Closer::new(Arc::clone(&dataset.catalog)).close(cut);
+    dataset.memtable.add(batches);
+    let rows = |batches: &[crate::HotBatch]| batches.iter().map(|hot| hot.batch.num_rows()).collect::<Vec<_>>();
+    assert_eq!((rows(dataset.memtable.frozen()), dataset.memtable.rows()), (vec![2], 3));
+    assert_eq!(dataset.memtable.take().1, 2);
+    assert_eq!((dataset.memtable.rows(), rows(&dataset.memtable.freeze())), (1, vec![1]));
 }
 
 #[test]

@@ -89,6 +89,16 @@ impl IdWindow {
         }
     }
 
+    /// Makes room for about so many ids at once: growing step by step looks up each id several times in memory.
+    pub(crate) fn reserve(&mut self, ids: usize) {
+        let (chunks, first_place) = (&self.chunks, self.first_place);
+        for table in &mut self.tables {
+            table.reserve(ids.min(self.ids_max) / SHARDS, |known| {
+                at(chunks, first_place, *known).map_or(0, |id| id.low)
+            });
+        }
+    }
+
     /// Remembers an id; false when it is a duplicate.
     pub(crate) fn insert(&mut self, id: IdHash, received_at: Timestamp) -> bool {
         self.expire(received_at);

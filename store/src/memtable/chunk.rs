@@ -122,39 +122,48 @@ impl Chunk {
         Some((Timestamp(*self.times.iter().min()?), Timestamp(*self.times.iter().max()?)))
     }
 
-    /// Closes the chunk: its batch, and the number of values of each column. The chunk is empty afterwards.
+    /// An empty chunk to follow this one, with room for as much at once.
+    pub(super) fn successor(&mut self) -> Self {
+        let mut rooms = std::mem::take(&mut self.rooms);
+        for (room, column) in rooms.iter_mut().zip(&self.columns) {
+            *room = column.as_ref().map_or(*room, ColumnBuilder::room);
+        }
+        let mut text_rooms = self.text_rooms;
+        for (room, text) in text_rooms.iter_mut().zip(&self.texts) {
+            *room = text.as_ref().map_or(*room, ColumnBuilder::room);
+        }
+        let columns = rooms.iter().map(|_| None).collect();
+        Self { columns, rooms, text_rooms, ..Self::default() }
+    }
+
+    /// The chunk as a batch, and the number of values of each column.
     pub(super) fn finish(
-        &mut self,
+        mut self,
         field: &mut dyn FnMut(VariantId) -> FieldRef,
     ) -> Result<(HotBatch, Vec<(VariantId, u64)>), ArrowError> {
         let (time_min, time_max) = self.times().unwrap_or_default();
-        let rows = std::mem::take(&mut self.rows);
-        self.bytes = 0;
+        let rows = self.rows;
         let mut fields: Vec<FieldRef> = Vec::with_capacity(self.touched.len() + 8);
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.touched.len() + 8);
         let mut add = |field: FieldRef, array: ArrayRef| {
             fields.push(field);
             arrays.push(array);
         };
-        add(system_field("time"), Arc::new(timestamps(std::mem::take(&mut self.times))));
-        add(system_field("received_at"), Arc::new(timestamps(std::mem::take(&mut self.received))));
-        add(system_field("seq"), Arc::new(Int64Array::from(std::mem::take(&mut self.seqs))));
+        add(system_field("time"), Arc::new(timestamps(self.times)));
+        add(system_field("received_at"), Arc::new(timestamps(self.received)));
+        add(system_field("seq"), Arc::new(Int64Array::from(self.seqs)));
         for (column, name) in SYSTEM_TEXTS {
             let array = match self.texts[column as usize].take() {
-                Some(builder) => {
-                    self.text_rooms[column as usize] = builder.room();
-                    builder.finish(rows)?
-                }
+                Some(builder) => builder.finish(rows)?,
                 None => new_null_array(&DataType::Utf8, rows),
             };
             add(system_field(name), array);
         }
         self.touched.sort_unstable();
         let mut counts = Vec::with_capacity(self.touched.len());
-        for variant in std::mem::take(&mut self.touched) {
+        for variant in self.touched {
             if let Some(builder) = self.columns[variant as usize].take() {
                 counts.push((variant, builder.values));
-                self.rooms[variant as usize] = builder.room();
                 add(field(variant), builder.finish(rows)?);
             }
         }

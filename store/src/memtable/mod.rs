@@ -1,8 +1,9 @@
 //! Unflushed events as Arrow batches, queryable at once.
 //!
-//! Rows are inserted in the order of the WAL into an open chunk; a chunk is frozen into a batch when it is full, or when a
-//! snapshot is taken. Frozen batches are shared, never changed. Here, at insert, the catalog settles which column a value
-//! goes to, so that a replay of the WAL gives the same columns.
+//! Rows are inserted in the order of the WAL into an open chunk; what was inserted is closed into batches by whoever reads it, or
+//! by the flusher: that takes milliseconds a chunk, so never by those who insert, and never under the lock they wait for
+//! ([`crate::dataset::Dataset`] has the two locks). Closed batches are shared, never changed. Here, at insert, the catalog
+//! settles which column a value goes to, so that a replay of the WAL gives the same columns.
 
 mod builder;
 mod chunk;
@@ -62,10 +63,13 @@ pub(crate) struct Memtable {
     catalog: Arc<Catalog>,
     /// By node.
     slots: Vec<Slot>,
-    /// By column; made when first needed.
-    fields: Vec<Option<FieldRef>>,
     spelling: Option<Spelling>,
     open: Chunk,
+    /// Full chunks, older than `open`.
+    full: Vec<Chunk>,
+    /// The chunks that are being closed, older than `full`.
+    closing: Vec<Extent>,
+    /// Older than `closing`.
     frozen: Vec<HotBatch>,
     frozen_rows: usize,
     frozen_bytes: usize,
@@ -77,9 +81,57 @@ pub(crate) struct Memtable {
     uncolumned: Vec<(NodeId, Value)>,
     /// Hashes of the values of release dimensions seen since the last flush.
     familiar: HashSet<u64>,
-    /// Set while a chunk is being closed: after a panic there, rows are missing, and only the WAL has them.
+    /// Set after closing a chunk panicked: rows are missing, and only the WAL has them.
     torn: bool,
 }
+
+/// What is to be known of a chunk without its rows.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    rows: usize,
+    bytes: usize,
+    times: Option<(Timestamp, Timestamp)>,
+}
+
+impl Extent {
+    fn of(chunk: &Chunk) -> Self {
+        Self { rows: chunk.rows, bytes: chunk.bytes, times: chunk.times() }
+    }
+}
+
+/// Makes batches of chunks.
+#[derive(Debug)]
+pub(crate) struct Closer {
+    catalog: Arc<Catalog>,
+    /// By column; made when first needed.
+    fields: Vec<Option<FieldRef>>,
+}
+
+impl Closer {
+    pub(crate) fn new(catalog: Arc<Catalog>) -> Self {
+        Self { catalog, fields: Vec::new() }
+    }
+
+    /// The chunks as batches, in their order.
+    pub(crate) fn close(&mut self, chunks: Cut) -> Vec<HotBatch> {
+        chunks.0.into_iter().map(|chunk| self.close_one(chunk)).collect()
+    }
+
+    fn close_one(&mut self, chunk: Chunk) -> HotBatch {
+        let (catalog, fields) = (&self.catalog, &mut self.fields);
+        let closed = chunk.finish(&mut |variant| field_of(catalog, fields, variant));
+        // the arrays are made here, of equal length and with the types of their fields
+        let Ok((batch, counts)) = closed else { unreachable!("a chunk's columns fit its schema") };
+        #[cfg(test)]
+        tests::panic_over_company(&batch.batch);
+        self.catalog.add_values(counts.into_iter());
+        batch
+    }
+}
+
+/// Chunks cut off a memtable, to be closed and given back to [`Memtable::add`].
+#[derive(Debug)]
+pub(crate) struct Cut(Vec<Chunk>);
 
 /// What became of the rows of one record.
 #[derive(Debug, Default)]
@@ -121,9 +173,10 @@ impl Memtable {
         Self {
             catalog,
             slots: Vec::new(),
-            fields: Vec::new(),
             spelling,
             open: Chunk::default(),
+            full: Vec::new(),
+            closing: Vec::new(),
             frozen: Vec::new(),
             frozen_rows: 0,
             frozen_bytes: 0,
@@ -139,7 +192,7 @@ impl Memtable {
     /// dimensions that this dataset never had before. A row over which this panics is left out, its neighbours go on.
     ///
     /// # Panics
-    /// When a chunk cannot be closed, now or earlier: then only a replay of the WAL has all rows.
+    /// When a chunk could not be closed: then only a replay of the WAL has all rows.
     pub(crate) fn insert(&mut self, rows: &Rows, keep: Option<&[bool]>, stamp: &Stamp) -> Inserted {
         assert!(!self.torn, "unflushed events of {} are damaged in memory", stamp.dataset);
         let mut inserted = Inserted::default();
@@ -147,7 +200,7 @@ impl Memtable {
         loop {
             let attempt = || self.insert_until_full(rows, keep, stamp, &mut progress, &mut inserted.sights);
             match catch_unwind(AssertUnwindSafe(attempt)) {
-                Ok(true) => self.close_chunk(),
+                Ok(true) => self.end_chunk(),
                 Ok(false) => return inserted,
                 Err(_) => {
                     inserted.failed.push(progress.index);
@@ -194,7 +247,15 @@ impl Memtable {
         self.bare.clear();
         self.uncolumned.clear();
         self.open.cut(whole);
-        self.close_chunk();
+        self.end_chunk();
+    }
+
+    /// Begins another chunk.
+    fn end_chunk(&mut self) {
+        if self.open.rows > 0 {
+            let successor = self.open.successor();
+            self.full.push(std::mem::replace(&mut self.open, successor));
+        }
     }
 
     /// True when rows are missing because closing a chunk panicked: nothing of this memtable may go to files.
@@ -202,7 +263,7 @@ impl Memtable {
         self.torn
     }
 
-    /// Notes that a row is missing and nowhere but in the WAL.
+    /// Notes that rows are missing and nowhere but in the WAL.
     pub(crate) fn tear(&mut self) {
         self.torn = true;
     }
@@ -343,39 +404,48 @@ impl Memtable {
         (settled.variant, settled.usual)
     }
 
-    /// Every batch so far, oldest first: a consistent view that later inserts do not change. Closes the open chunk without
-    /// copying it; many snapshots leave small chunks behind, see [`Self::small`].
+    /// True when chunks wait to be closed that take no more rows.
+    pub(crate) fn has_full(&self) -> bool {
+        !self.full.is_empty()
+    }
+
+    /// Cuts off the full chunks to be closed, and the open one if `all`: whoever does must give their batches to [`Self::add`] before
+    /// the next cut, or [`Self::tear`] the memtable.
+    pub(crate) fn cut(&mut self, all: bool) -> Cut {
+        if all {
+            self.end_chunk();
+        }
+        self.closing = self.full.iter().map(Extent::of).collect();
+        Cut(std::mem::take(&mut self.full))
+    }
+
+    /// Takes the batches of the last cut.
+    pub(crate) fn add(&mut self, batches: Vec<HotBatch>) {
+        self.closing.clear();
+        self.frozen_rows += batches.iter().map(|batch| batch.batch.num_rows()).sum::<usize>();
+        self.frozen_bytes += batches.iter().map(|batch| batch.batch.get_array_memory_size()).sum::<usize>();
+        self.frozen.extend(batches);
+    }
+
+    /// The closed batches, oldest first. Many snapshots leave small ones behind, see [`Self::small`].
+    pub(crate) fn frozen(&self) -> &[HotBatch] {
+        &self.frozen
+    }
+
+    /// Closes everything and gives all batches, for a memtable that has one user.
     pub(crate) fn freeze(&mut self) -> Vec<HotBatch> {
-        self.close_chunk();
+        let chunks = self.cut(true);
+        let batches = Closer::new(Arc::clone(&self.catalog)).close(chunks);
+        self.add(batches);
         self.frozen.clone()
     }
 
-    /// Takes every batch out, for a flush. What was learnt about columns stays, so that the next chunk has room at once.
-    pub(crate) fn take(&mut self) -> Vec<HotBatch> {
-        self.close_chunk();
-        self.frozen_rows = 0;
-        self.frozen_bytes = 0;
+    /// Takes the closed batches out, for a flush, with their rows and bytes. What was learnt about columns stays, so that the next
+    /// chunk has room at once.
+    pub(crate) fn take(&mut self) -> (Vec<HotBatch>, usize, usize) {
         self.familiar.clear();
-        std::mem::take(&mut self.frozen)
-    }
-
-    fn close_chunk(&mut self) {
-        if self.open.rows == 0 {
-            return;
-        }
-        self.torn = true;
-        let (catalog, fields) = (&self.catalog, &mut self.fields);
-        let rows = self.open.rows;
-        let closed = self.open.finish(&mut |variant| field_of(catalog, fields, variant));
-        // the arrays are made here, of equal length and with the types of their fields
-        let Ok((batch, counts)) = closed else { unreachable!("a chunk's columns fit its schema") };
-        #[cfg(test)]
-        tests::panic_over_company(&batch.batch);
-        self.catalog.add_values(counts.into_iter());
-        self.frozen_rows += rows;
-        self.frozen_bytes += batch.batch.get_array_memory_size();
-        self.frozen.push(batch);
-        self.torn = false;
+        let (rows, bytes) = (std::mem::take(&mut self.frozen_rows), std::mem::take(&mut self.frozen_bytes));
+        (std::mem::take(&mut self.frozen), rows, bytes)
     }
 
     /// Two neighbours to merge with [`merge`] and to give back to [`Self::replace`]: small ones, the older not more than twice as
@@ -405,18 +475,26 @@ impl Memtable {
     /// The earliest and the latest `time` in it.
     pub(crate) fn times(&self) -> Option<(Timestamp, Timestamp)> {
         let frozen = self.frozen.iter().map(|batch| (batch.time_min, batch.time_max));
-        frozen.chain(self.open.times()).reduce(|all, next| (all.0.min(next.0), all.1.max(next.1)))
+        let closing = self.closing.iter().filter_map(|extent| extent.times);
+        let unclosed = self.unclosed().filter_map(Chunk::times);
+        frozen.chain(closing).chain(unclosed).reduce(|all, next| (all.0.min(next.0), all.1.max(next.1)))
     }
 
     /// Rows inserted.
     pub(crate) fn rows(&self) -> usize {
-        self.frozen_rows + self.open.rows
+        let closing = self.closing.iter().map(|extent| extent.rows);
+        self.frozen_rows + closing.chain(self.unclosed().map(|chunk| chunk.rows)).sum::<usize>()
     }
 
     /// Bytes of memory, about.
     pub(crate) fn bytes(&self) -> usize {
+        let closing = self.closing.iter().map(|extent| extent.bytes);
         // builders hold about twice the events' bytes: offsets, nulls, room to grow
-        self.frozen_bytes + 2 * self.open.bytes
+        self.frozen_bytes + 2 * closing.chain(self.unclosed().map(|chunk| chunk.bytes)).sum::<usize>()
+    }
+
+    fn unclosed(&self) -> impl Iterator<Item = &Chunk> {
+        self.full.iter().chain([&self.open])
     }
 }
 

@@ -17,7 +17,7 @@ use arrow::{
 use crate::{
     DatasetName, Error, Timestamp,
     dedup::{IdHash, IdWindow},
-    delta::{Add, received_max},
+    delta::{Add, data_file, received_max},
     disk::SeamReader,
     parquet,
     shared::Shared,
@@ -34,12 +34,16 @@ pub(super) fn load(shared: &Shared, ids: &mut IdWindow) -> Result<(), Error> {
     let since = Timestamp(now.0.saturating_sub(window_us));
     let made_here = Ulids::new(&shared.incarnation_bytes);
     let mut recent: Vec<(Timestamp, DatasetName, std::path::PathBuf)> = Vec::new();
+    let mut rows = 0;
     for dataset in shared.all_datasets() {
         let log = dataset.log.lock();
         let files = log.state().files.values().map(|(_, add)| add);
         let in_window =
             files.filter_map(|add: &Arc<Add>| Some((received_max(add), add)).filter(|(newest, _)| *newest >= since));
-        recent.extend(in_window.map(|(newest, add)| (newest, dataset.name.clone(), log.root().join(&add.path))));
+        for (newest, add) in in_window {
+            rows += data_file(add).rows;
+            recent.push((newest, dataset.name.clone(), log.root().join(&add.path)));
+        }
     }
     recent.sort();
     // Reading and hashing take as long as filling the window: two threads.
@@ -49,8 +53,13 @@ pub(super) fn load(shared: &Shared, ids: &mut IdWindow) -> Result<(), Error> {
             let reader = Reader { shared, made_here, window: since..=now, hashed };
             recent.iter().try_for_each(|(_, name, path)| reader.file(name, path))
         });
-        for (id, seen_at) in batches.into_iter().flatten() {
-            ids.insert(id, seen_at);
+        for batch in batches {
+            if ids.len() == 0 && !batch.ids.is_empty() {
+                ids.reserve(usize::try_from(rows).unwrap_or(0) / batch.rows * batch.ids.len());
+            }
+            for (id, seen_at) in batch.ids {
+                ids.insert(id, seen_at);
+            }
         }
         reader.join().unwrap_or(Err(Error::Thread { thread: "recovery" }))
     })
@@ -59,8 +68,12 @@ pub(super) fn load(shared: &Shared, ids: &mut IdWindow) -> Result<(), Error> {
 /// Batches of hashes waiting to be put in the window; bounds the memory.
 const BATCHES_AHEAD: usize = 4;
 
-/// Ids of one batch of rows, each with when it was seen.
-type Hashed = Vec<(IdHash, Timestamp)>;
+/// The ids of one batch of rows, each with when it was seen.
+#[derive(Debug)]
+struct Hashed {
+    rows: usize,
+    ids: Vec<(IdHash, Timestamp)>,
+}
 
 struct Reader<'a> {
     shared: &'a Shared,
@@ -76,14 +89,16 @@ impl Reader<'_> {
             .map_err(|source| Error::read(path, source))?;
         for batch in batches {
             let batch = batch.map_err(|source| Error::read(path, source))?;
-            let hashed = self.hash(name, &batch).unwrap_or_default();
-            self.hashed.send(hashed).map_err(|_| Error::Thread { thread: "recovery" })?;
+            let ids = self.hash(name, &batch).unwrap_or_default();
+            self.hashed
+                .send(Hashed { rows: batch.num_rows(), ids })
+                .map_err(|_| Error::Thread { thread: "recovery" })?;
         }
         Ok(())
     }
 
     /// The ids that clients gave, within the window. `None` when the columns are missing.
-    fn hash(&self, name: &DatasetName, batch: &RecordBatch) -> Option<Hashed> {
+    fn hash(&self, name: &DatasetName, batch: &RecordBatch) -> Option<Vec<(IdHash, Timestamp)>> {
         let event_ids = batch.column_by_name("event_id")?.as_string_opt::<i32>()?;
         let received = batch.column_by_name("received_at")?.as_primitive_opt::<TimestampMicrosecondType>()?;
         let mut hashed = Vec::with_capacity(batch.num_rows());
