@@ -101,6 +101,12 @@ impl Replay {
         &self.live
     }
 
+    /// What has been seen so far, with the masks of what paged.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
     /// True while a page is open.
     #[must_use]
     pub fn is_open(&self) -> bool {

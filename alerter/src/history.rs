@@ -238,6 +238,11 @@ impl History {
         })
     }
 
+    /// True when every value is a plain count, its own number of events and Poisson variance.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.events.is_empty() && self.variance.is_empty()
+    }
+
     /// Value and exposure at a grid position, the short form of [`Self::at`].
     pub(crate) fn rate_at(&self, index: usize) -> Option<(f64, f64)> {
         let value = *self.value.get(index)?;

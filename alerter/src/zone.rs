@@ -20,6 +20,11 @@ pub fn weekday(day: LocalDay) -> usize {
     (day + 3).rem_euclid(7) as usize
 }
 
+/// True for the numbers of Saturday and Sunday.
+pub(crate) fn is_weekend(weekday: usize) -> bool {
+    weekday >= 5
+}
+
 /// Workday, Saturday or Sunday: days of one type share a shape better than days of different types.
 #[must_use]
 pub fn day_type(day: LocalDay) -> usize {

@@ -105,22 +105,27 @@ struct Sums {
 }
 
 impl Sums {
-    /// Adds the steps of one run of constant offset; `shift` takes a UTC minute to minutes since row 0.
+    /// Adds the steps of one run of constant offset, slot by slot; `shift` takes a UTC minute to minutes since row 0.
     fn add_run(&mut self, history: &History, hidden: &[bool], from: Minute, to: Minute, shift: i64, slot_minutes: i64) {
         let step = history.step_minutes();
         let first = (from - history.start() + step - 1).div_euclid(step);
         let after = (to - history.start() + step - 1).div_euclid(step);
-        let Ok(range) = usize::try_from(first).and_then(|f| usize::try_from(after).map(|a| f..a)) else { return };
-        for index in range {
+        let Ok((mut index, after)) = usize::try_from(first).and_then(|f| usize::try_from(after).map(|a| (f, a))) else {
+            return;
+        };
+        while index < after {
             let local = history.start() + index as i64 * step + shift;
-            let Ok(cell) = usize::try_from(local.div_euclid(slot_minutes)) else { continue };
-            if hidden[index] || cell >= self.value.len() {
-                continue;
+            let cell = local.div_euclid(slot_minutes);
+            let steps = ((cell + 1) * slot_minutes - local + step - 1).div_euclid(step);
+            let slot = index..after.min(index + usize::try_from(steps).unwrap_or(1));
+            index = slot.end;
+            let Some(cell) = usize::try_from(cell).ok().filter(|cell| *cell < self.value.len()) else { continue };
+            for index in slot.filter(|index| !hidden[*index]) {
+                let Some((value, exposure)) = history.rate_at(index) else { continue };
+                self.value[cell] += value;
+                self.exposure[cell] += exposure;
+                self.seen[cell] += 1;
             }
-            let Some((value, exposure)) = history.rate_at(index) else { continue };
-            self.value[cell] += value;
-            self.exposure[cell] += exposure;
-            self.seen[cell] += 1;
         }
     }
 }

@@ -339,7 +339,7 @@ impl<'a> Past<'a> {
 
 /// Mean contribution of an event, and the variance over mean that sampling or baskets cause in its units.
 fn baskets(kind: Kind, history: &History, hidden: &[bool], now: Minute) -> (f64, f64) {
-    if kind == Kind::Ratio {
+    if kind == Kind::Ratio || history.is_plain() {
         return (1.0, 1.0);
     }
     let position =

@@ -7,7 +7,7 @@ use super::{
     median::{median, weighted_median},
     profile::Likeness,
 };
-use crate::zone::{LocalDay, weekday};
+use crate::zone::{LocalDay, is_weekend, weekday};
 
 /// Usable days behind the reference shape.
 const REFERENCE_DAYS: usize = 42;
@@ -191,7 +191,8 @@ fn day_level(days: &Days, row: usize, reference: &[f64], unit: f64) -> f64 {
 }
 
 /// Logarithmic effect of each weekday: the weighted median of its days, recent ones first, drawn to that of all days as
-/// far as days of one weekday scatter more than the weekdays differ (empirical Bayes).
+/// far as days of one weekday scatter more than the weekdays differ (empirical Bayes). A weekday without a day takes the
+/// median of the other workdays, or of the other day of the weekend.
 fn weekday_effects(days: &Days, ln: &[f64]) -> [f64; 7] {
     let mut own: [Vec<(f64, f64)>; 7] = Default::default();
     let mut all = Vec::with_capacity(ln.len());
@@ -205,7 +206,10 @@ fn weekday_effects(days: &Days, ln: &[f64]) -> [f64; 7] {
     let prior_days = prior_days(&own, &effects, middle);
     std::array::from_fn(|k| {
         let weight: f64 = own[k].iter().map(|day| day.1).sum();
-        (effects[k] * weight + middle * prior_days) / (weight + prior_days)
+        let kin = own.iter().enumerate().filter(|(other, _)| own[k].is_empty() && is_weekend(*other) == is_weekend(k));
+        let mut kin: Vec<f64> = kin.flat_map(|(_, days)| days.iter().map(|day| day.0)).collect();
+        let towards = if kin.is_empty() { middle } else { median(&mut kin) };
+        (effects[k] * weight + towards * prior_days) / (weight + prior_days)
     })
 }
 

@@ -32,7 +32,7 @@ use crate::{
     burn::{Allowance, Budget},
     calendar::Calendar,
     history::{DAY_MINUTES, History, Minute, Observation},
-    score::{Direction, Kind, WINDOW_COUNT},
+    score::{Direction, Kind},
     threshold::Thresholds,
     zone::{LocalClock, LocalDay},
 };
@@ -347,14 +347,17 @@ impl Fitted {
         &self.days[self.day_index(self.clock.day(minute))].sources
     }
 
-    /// How soon drops are seen at the hour of `minute`, with `expected` events a minute.
+    /// How soon drops (where only rises page: rises) are seen at the hour of `minute`, with `expected` a minute.
     #[must_use]
     pub fn sight(&self, minute: Minute, expected: f64) -> Sight {
+        let hour = self.local_hour(minute);
+        let up = self.settings.direction == Direction::Up;
         Sight {
             rate: expected / self.noise.unit,
-            z: self.thresholds.down.iter().sum::<f64>() / WINDOW_COUNT as f64,
+            thresholds: if up { self.thresholds.up } else { self.thresholds.down },
             phi: self.noise.phi_total(),
-            c: self.noise.c_fast[self.local_hour(minute)],
+            c_fast: self.noise.c_fast[hour],
+            c_slow: self.noise.c_slow[hour],
             smallest: self.settings.smallest_drop,
         }
     }

@@ -7,7 +7,7 @@ use super::{
     days::{Days, SLOT_MINUTES},
     level::{Cell, Levels, centre},
 };
-use crate::zone::{LocalDay, weekday};
+use crate::zone::{LocalDay, is_weekend, weekday};
 
 /// What a week of age costs a day.
 const WEEK_DECAY: f64 = 0.8;
@@ -113,10 +113,14 @@ fn day_type_of(weekday: usize) -> usize {
     weekday.saturating_sub(4)
 }
 
-/// Shape of the target day by slot, at level 1; slots that no day of the kind has seen come from days of any kind, then
-/// from their neighbours. `None` when there is no usable day at all.
+/// Shape of the target day by slot, at level 1; without a day of its kind, from the other day of the weekend,
+/// then from days of any kind; slots that none has seen from their neighbours. `None` when there is no usable day at all.
 pub(crate) fn shape(days: &Days, levels: &Levels, target: LocalDay, unit: f64) -> Option<Vec<f64>> {
     let mut rows = weighted_rows(days, levels, |day| levels.season.likeness.weight(day, target));
+    if rows.is_empty() {
+        let alike = |day: LocalDay| is_weekend(weekday(day)) == is_weekend(weekday(target));
+        rows = weighted_rows(days, levels, |day| f64::from(u8::from(alike(day))));
+    }
     if rows.is_empty() {
         rows = weighted_rows(days, levels, |_| 1.0);
     }

@@ -2,8 +2,8 @@
 
 use super::{
     Fitted,
-    fit::{COVERAGE_DAYS, Past},
-    interval::{Quantiles, Residuals},
+    fit::Past,
+    interval::Quantiles,
     noise::{ErrorBlock, Scale, over_dispersion, relative_error},
 };
 use crate::{
@@ -65,7 +65,7 @@ impl Past<'_> {
         let widen = 1.0 + 2.0 * (1.0 / replayed as f64 - 1.0 / ERROR_DAYS).max(0.0);
         fitted.noise.c_slow = relative_error(&error_blocks(kind, &steps), phi).map(|c| c * widen);
         fitted.noise.c_fast = fitted.noise.c_slow;
-        fitted.quantiles = self.learn_interval(fitted, &steps, replayed);
+        fitted.quantiles = self.learn_interval(fitted, &steps);
         if self.history.step_minutes() > 1 {
             return;
         }
@@ -124,25 +124,21 @@ impl Past<'_> {
         }
     }
 
-    fn learn_interval(&self, fitted: &Fitted, steps: &[Step], days: usize) -> Quantiles {
+    fn learn_interval(&self, fitted: &Fitted, steps: &[Step]) -> Quantiles {
         let step_minutes = self.history.step_minutes();
-        let recent_from = self.clock.day_start(self.today - COVERAGE_DAYS);
-        Quantiles::learn(step_minutes, |width| {
+        Quantiles::learn(step_minutes, self.today, |width| {
             let per_chunk = usize::try_from(width / step_minutes).unwrap_or(1).max(1);
-            let mut residuals = Residuals { days, ..Residuals::default() };
-            for chunk in steps.chunks_exact(per_chunk) {
-                let seen: f64 = chunk.iter().map(|step| step.seen).sum();
-                let expected: f64 = chunk.iter().map(|step| step.expected).sum();
-                let exposure: f64 = chunk.iter().map(|step| step.exposure).sum();
+            let residual = |chunk: &[Step]| {
+                let total = |of: fn(&Step) -> f64| chunk.iter().map(of).sum::<f64>();
+                let (seen, expected) = (total(|step| step.seen), total(|step| step.expected));
                 if seen.is_nan() || expected <= 0.0 {
-                    continue;
+                    return None;
                 }
-                let unit = self.unit;
+                let (exposure, unit) = (total(|step| step.exposure), self.unit);
                 let sigma = fitted.noise.sigma(self.settings.kind, expected * unit, exposure, chunk[0].hour) / unit;
-                residuals.all.push((seen - expected) / sigma);
-                residuals.recent += usize::from(chunk[0].minute >= recent_from);
-            }
-            residuals
+                Some((self.clock.day(chunk[0].minute), (seen - expected) / sigma))
+            };
+            steps.chunks_exact(per_chunk).filter_map(residual).collect()
         })
     }
 }

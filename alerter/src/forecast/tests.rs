@@ -297,3 +297,17 @@ fn coarse_history_keeps_its_hours() {
         assert!((expected / truth - 1.0).abs() < 0.03, "hour {hour}: {expected} for {truth}");
     }
 }
+
+#[test]
+fn a_saturday_without_one_before_it_is_forecast_like_a_sunday_and_no_workday() {
+    let drawn = Market { growth: 0.0, ..Market::new(100.0, 4) }.draw(13);
+    let (first, second) = (5 * DAY_MINUTES, 12 * DAY_MINUTES);
+    let mut history = drawn.history(second);
+    let (from, to) = (MONDAY + first, MONDAY + first + DAY_MINUTES);
+    history.mask(Mask { from, to, reason: MaskReason::Incident, author: None });
+    let fitted = model(Kind::Count, Tz::UTC).fit(&history, MONDAY + second).unwrap();
+    let total = |rate: &dyn Fn(i64) -> f64| (second..second + DAY_MINUTES).map(rate).sum::<f64>();
+    let (expected, truth) = (total(&|at| fitted.rate(MONDAY + at)), total(&|at| drawn.mean[index(at)]));
+    // Weekends of this market are a fifth below its workdays.
+    assert!((expected / truth - 1.0).abs() < 0.1, "{expected} for {truth}");
+}

@@ -99,6 +99,11 @@ impl Goals {
             self.at_least(&format!("half drop at {rate} a minute: found ≥ .95"), 0.95, of.share(), &all);
             self.at_most(&format!("half drop at {rate} a minute: median ≤ {delay} min"), delay, of.delay(0.5), "");
         }
+        for (factor, drop, least) in [(0, "outage", 0.99), (1, "half drop", 0.95), (2, "20 % drop", 0.95)] {
+            let (promised, found) = pooled(results, factor, |_| true).promise();
+            let goal = format!("{drop} said to page within the hour, of all series: found ≥ {least}");
+            self.at_least(&goal, least, found, &format!("said of {promised:.2} of them"));
+        }
         for (rate, share, delay) in [(100.0, 0.75, 12.0), (1000.0, 0.9, 6.0)] {
             let of = pooled(results, 2, |one| class(one.rate) == rate && one.c_fast <= SMOOTH_C);
             let goal = format!("20 % drop, smooth series at {rate} a minute");

@@ -39,6 +39,9 @@ const INCIDENTS: usize = 60;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Found {
     injected: usize,
+    /// Of which the model said before they began that they page within the hour, and how many of those did.
+    promised: usize,
+    promised_found: usize,
     delays: Vec<f64>,
     onset_at_page: Vec<f64>,
     onset_later: Vec<f64>,
@@ -84,6 +87,8 @@ impl Found {
     pub(crate) fn pooled<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
         all.fold(Self::default(), |mut sum, one| {
             sum.injected += one.injected;
+            sum.promised += one.promised;
+            sum.promised_found += one.promised_found;
             sum.ended_early += one.ended_early;
             sum.delays.extend(&one.delays);
             sum.onset_at_page.extend(&one.onset_at_page);
@@ -97,6 +102,11 @@ impl Found {
     /// Share found within the hour; NaN when none could be injected.
     pub(crate) fn share(&self) -> f64 {
         self.delays.len() as f64 / self.injected as f64
+    }
+
+    /// Share of which the model said that they page within the hour, and the share found of those; NaN of none.
+    pub(crate) fn promise(&self) -> (f64, f64) {
+        (self.promised as f64 / self.injected as f64, self.promised_found as f64 / self.promised as f64)
     }
 
     /// Quantile of the delays in minutes; NaN when nothing was found.
@@ -130,7 +140,7 @@ impl Found {
     }
 }
 
-fn quantile(values: &[f64], q: f64) -> f64 {
+pub(crate) fn quantile(values: &[f64], q: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let index = (q * sorted.len().saturating_sub(1) as f64).round() as usize;
@@ -180,7 +190,7 @@ fn index(series: &Series, minute: Minute) -> usize {
     usize::try_from(minute - series.start).unwrap_or(usize::MAX)
 }
 
-fn seen(series: &Series, minute: Minute) -> Option<Observation> {
+pub(crate) fn seen(series: &Series, minute: Minute) -> Option<Observation> {
     series.observation(index(series, minute))
 }
 
@@ -214,10 +224,15 @@ impl Injected<'_> {
             let (start, factor) = self.starts.remove(0);
             // An incident is judged by one day's model, and on minutes with data.
             let fits = minute + INCIDENT_MINUTES + 12 <= day_end;
-            if start == minute && fitted.pages() && fits && seen(self.series, minute).is_some() {
-                self.run(fitted, live.clone(), minute, day_end, factor);
-                self.found[factor].injected += 1;
-            }
+            let now = seen(self.series, minute).filter(|_| start == minute && fitted.pages() && fits);
+            let Some(now) = now else { continue };
+            let promised = promises(fitted, live, minute, &now, 1.0 - FACTORS[factor]);
+            let before = self.found[factor].delays.len();
+            self.run(fitted, live.clone(), minute, day_end, factor);
+            let found = &mut self.found[factor];
+            found.injected += 1;
+            found.promised += usize::from(promised);
+            found.promised_found += usize::from(promised && found.delays.len() > before);
         }
     }
 
@@ -270,6 +285,13 @@ impl Injected<'_> {
     }
 }
 
+/// True when the model says, before a drop begins, that it will page while it lasts.
+fn promises(fitted: &Fitted, live: &Live, minute: Minute, seen: &Observation, drop: f64) -> bool {
+    let exposure = if seen.exposure > 0.0 { seen.exposure } else { 1.0 };
+    let expected = fitted.rate(minute) * exposure * live.level();
+    fitted.sight(minute, expected).minutes(drop).is_some_and(|minutes| minutes <= INCIDENT_MINUTES as f64)
+}
+
 fn is_drop(score: &Score) -> bool {
     score.breach.is_some_and(|breach| breach.direction == Direction::Down)
 }
@@ -292,7 +314,7 @@ fn loss_holds(fitted: &Fitted, live: &Live, score: &Score, taken: f64) -> bool {
 }
 
 /// Each event survives with the probability `factor`; counts too large or not whole are scaled.
-fn thinned(seen: Observation, factor: f64, random: &mut StdRng) -> Observation {
+pub(crate) fn thinned(seen: Observation, factor: f64, random: &mut StdRng) -> Observation {
     let whole = seen.value >= 0.0 && seen.value.fract() == 0.0 && seen.value < 1e9;
     let value = if whole && factor > 0.0 {
         Binomial::new(seen.value as u64, factor).map_or(seen.value * factor, |events| events.sample(random) as f64)

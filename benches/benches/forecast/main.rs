@@ -6,13 +6,15 @@
 //! 10, 100 and 1,000 a minute with their rate; then what users complain of (an outage in the past, the clock change, holidays), and
 //! labelled windows; last the table of goals. Without a file, or with `--simulated` beside files, the simulated series with a fixed
 //! seed are judged, ten metrics at once, and the cost of 100,000 with the scan that counts their events. `--forecast-only`,
-//! `--parents=N`, `--pages` (lists them), `--picture=FILE.svg` (draws docs/forecast.svg and ends).
+//! `--parents=N`, `--before=N` (judges the 28 days that end N times 28 days before the end, for choices made without the test days),
+//! `--pages` (lists them), `--picture=FILE.svg` (draws docs/forecast.svg and ends).
 //! Thresholds come from the days before each test day; nothing is tuned on the test days.
 
 #![expect(clippy::print_stdout, reason = "the report goes to standard output")]
 #![expect(clippy::cast_possible_truncation, reason = "positions in series that fit in memory")]
 
 mod baselines;
+mod budget;
 mod complaints;
 mod cost;
 mod day_ahead;
@@ -26,6 +28,7 @@ mod scan;
 mod series;
 mod simulated;
 
+use alerter::history::DAY_MINUTES;
 use anyhow::{Context as _, Result};
 use complaints::Complaints;
 use cost::Cost;
@@ -52,7 +55,12 @@ fn main() -> Result<()> {
         return std::fs::write(path, picture::draw(SEED)).with_context(|| format!("could not write {path}"));
     }
     let simulated = files.is_empty() || asked("--simulated");
-    let mut series: Vec<Series> = files.iter().map(|file| Series::read(file)).collect::<Result<_>>()?;
+    let windows =
+        options.iter().find_map(|option| option.strip_prefix("--before=")).map_or(Ok(0), str::parse::<i64>)?;
+    let read = |file: &String| {
+        Series::read(file).map(|one| one.before(one.end() - windows * day_ahead::TEST_DAYS * DAY_MINUTES))
+    };
+    let mut series: Vec<Series> = files.iter().map(read).collect::<Result<_>>()?;
     if simulated {
         series.extend([10.0, 100.0, 1000.0].iter().map(|rate| simulated::smooth(*rate, 0.03, SEED)));
     }
@@ -64,6 +72,7 @@ fn main() -> Result<()> {
     goals.complaints(&report_complaints(&series));
     report_yearly(&series);
     goals.incidents(&report_incidents(&series, parents));
+    report_budgets(&series);
     report_labels(&series);
     if simulated {
         goals.family(report_family());
@@ -110,6 +119,27 @@ fn report_yearly(series: &[Series]) {
             println!();
         }
     }
+}
+
+fn report_budgets(series: &[Series]) {
+    println!(
+        "\nPages for a budget of half a percent, drawn at 100 a minute where coarser: a tenth less for six hours, below the gate\n"
+    );
+    println!(
+        "| series | for the budget on 30 ordinary days | paged for the budget | after minutes | paged by a window |"
+    );
+    println!("|---|---|---|---|---|");
+    let (mut days, mut pages) = (0.0, 0);
+    for one in series {
+        let minutes = if one.step == 1 { one.clone() } else { simulated::minutes_of(one, 100.0, SEED) };
+        let seen = budget::judge(&minutes, SEED);
+        let share = |found: usize| found as f64 / seen.injected as f64;
+        print!("| {} | {:.1} |", minutes.name, seen.pages as f64 / seen.days * 30.0);
+        let delay = incidents::quantile(&seen.by_budget, 0.5);
+        println!(" {:.2} | {delay:.0} | {:.2} |", share(seen.by_budget.len()), share(seen.by_window));
+        (days, pages) = (days + seen.days, pages + seen.pages);
+    }
+    println!("\nTogether {:.2} pages for the budget on 30 ordinary days", pages as f64 / days * 30.0);
 }
 
 fn report_labels(series: &[Series]) {
@@ -175,9 +205,9 @@ fn report_incidents(series: &[Series], parents: u32) -> Vec<Incidents> {
     let mut all = Vec::new();
     println!("\nPages and injected incidents of an hour: share found / median delay / 90 % delay in minutes\n");
     println!(
-        "| series | pages / 30 days | on 30 ordinary days | c of the fast windows | x 0 | x .5 | x .8 | onset error at page, 10 min later (x .5) | within 5 min | closed after its end: median, 90 % (x .5) | told over while it lasts (x .5) | loss in its interval (x .5) | ns a minute |"
+        "| series | pages / 30 days | on 30 ordinary days | c of the fast windows | x 0 | x .5 | x .8 | promised, found of those: x 0, x .5, x .8 | onset error at page, 10 min later (x .5) | within 5 min | closed after its end: median, 90 % (x .5) | told over while it lasts (x .5) | loss in its interval (x .5) | ns a minute |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for one in series {
         let minutes: Vec<Series> = if one.step == 1 {
             vec![one.clone()]
@@ -191,6 +221,11 @@ fn report_incidents(series: &[Series], parents: u32) -> Vec<Incidents> {
             for found in &result.found {
                 print!(" {:.2} / {:.0} / {:.0} |", found.share(), found.delay(0.5), found.delay(0.9));
             }
+            let promises = result.found.iter().map(|found| {
+                let (promised, found) = found.promise();
+                format!("{promised:.2}, {found:.2}")
+            });
+            print!(" {} |", promises.collect::<Vec<_>>().join("; "));
             let half = &result.found[1];
             let (at_page, later) = half.onset_errors();
             print!(" {at_page:.0}, {later:.0} | {:.2} |", half.onset_within_five());

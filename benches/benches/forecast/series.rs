@@ -104,6 +104,16 @@ impl Series {
         self.start + self.step * self.value.len() as i64
     }
 
+    /// The series without what came from `end` on.
+    pub(crate) fn before(&self, end: Minute) -> Self {
+        let mut before = self.clone();
+        let steps = ((end - self.start) / self.step).max(0) as usize;
+        before.value.truncate(steps);
+        before.exposure.truncate(steps);
+        before.label.truncate(steps);
+        before
+    }
+
     /// Value of the steps in `[from, to)` together; NaN if any has no data or lies outside.
     pub(crate) fn total(&self, from: Minute, to: Minute) -> f64 {
         self.index(from, to).map_or(f64::NAN, |range| self.value[range].iter().sum())

@@ -115,8 +115,7 @@ function VisibleDrop({
         .sort((a, b) => b.percent - a.percent)
         .map(({ percent, minutes }) => (
           <li key={percent}>
-            a {word} of {percent} % shows in about{' '}
-            <b>{formatNumber(Math.round(minutes * 10) / 10)} min</b>
+            a {word} of {percent} % pages within <b>{formatNumber(Math.ceil(minutes))} min</b>
           </li>
         ))}
     </ul>
