@@ -97,10 +97,19 @@ async fn a_commit_that_may_not_be_durable_stops_the_table_and_keeps_the_wal() {
 
 #[tokio::test]
 async fn a_segment_stays_while_a_dataset_in_it_cannot_be_flushed_though_all_else_is() {
+    segments_stay_while_nothing_is_made_below("shop/_day").await;
+}
+
+#[tokio::test]
+async fn a_segment_stays_until_the_log_names_the_files_that_hold_its_events() {
+    segments_stay_while_nothing_is_made_below("shop/_delta_log").await;
+}
+
+async fn segments_stay_while_nothing_is_made_below(part: &'static str) {
     let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
     let short = Config { wal_segment_bytes_max: 200, wal_bytes_max: 400, ..config() };
     let store = open_with(&disk, &clock, short.clone()).await.unwrap();
-    fail(&disk, Operation::Create, "shop/_day", io::ErrorKind::Other);
+    fail(&disk, Operation::Create, part, io::ErrorKind::Other);
     let began = std::time::Instant::now();
     let mut n = 0;
     // The flusher gives up on the dataset, writes the counts, trims, and comes back five seconds later by the clock.
