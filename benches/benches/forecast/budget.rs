@@ -42,7 +42,7 @@ pub(crate) struct Budgeted {
     pub(crate) by_window: usize,
 }
 
-/// Replays the test days with a budget, and slow drops of a day on copies of its state.
+/// Replays the test days with a budget, and slow drops on copies of its state.
 pub(crate) fn judge(series: &Series, seed: u64) -> Budgeted {
     let budget = Some(Budget { share: SHARE, limits: BURN_LIMITS });
     let settings = Settings { budget, ..settings(series) };
@@ -65,9 +65,9 @@ pub(crate) fn judge(series: &Series, seed: u64) -> Budgeted {
         }
         replay.step(minute, seen(series, minute));
     }
-    all.days = (from..series.end()).step_by(60).filter(|hour| ordinary.holds(*hour)).count() as f64 / 24.0;
-    let burnt = replay.finish().pages.into_iter().filter(|page| page.burn.is_some());
-    all.pages = burnt.filter(|page| ordinary.holds(page.minute) && ordinary.holds(page.onset.minute)).count();
+    all.days = ordinary.hours(from).count() as f64 / 24.0;
+    let pages = replay.finish().pages;
+    all.pages = pages.iter().filter(|page| page.burn.is_some() && ordinary.holds_page(page)).count();
     all
 }
 

@@ -196,14 +196,13 @@ pub(crate) fn seen(series: &Series, minute: Minute) -> Option<Observation> {
 
 fn ordinarily(series: &Series, from: Minute, pages: &[Page]) -> Ordinarily {
     let ordinary = Ordinary::of(series);
-    let of_ordinary = |page: &&Page| ordinary.holds(page.minute) && ordinary.holds(page.onset.minute);
     let mut all = Ordinarily::default();
-    for hour in (from..series.end()).step_by(60).filter(|hour| ordinary.holds(*hour)) {
+    for hour in ordinary.hours(from) {
         let seen = &series.value[index(series, hour)..index(series, (hour + 60).min(series.end()))];
         all.days += 1.0 / 24.0;
         all.seen += seen.iter().filter(|value| !value.is_nan()).sum::<f64>();
     }
-    for page in pages.iter().filter(of_ordinary) {
+    for page in pages.iter().filter(|page| ordinary.holds_page(page)) {
         all.pages += 1;
         all.phantom += page.loss.lost;
     }

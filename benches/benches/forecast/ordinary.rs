@@ -1,6 +1,7 @@
 //! Which days of a series are ordinary: no label near, no public holiday.
 
 use alerter::{
+    backtest::Page,
     calendar::EventDay,
     history::Minute,
     zone::{LocalClock, LocalDay},
@@ -31,6 +32,16 @@ impl<'a> Ordinary<'a> {
         let date = NaiveDate::default() + chrono::Duration::days(i64::from(day));
         let at_christmas = (date.month() == 12 && date.day() >= 24) || (date.month() == 1 && date.day() == 1);
         !at_christmas && !self.series.near_label(minute) && !self.holidays.iter().any(|event| event.day == day)
+    }
+
+    /// The ordinary hours from a minute on, each by its first minute.
+    pub(crate) fn hours(&self, from: Minute) -> impl Iterator<Item = Minute> {
+        (from..self.series.end()).step_by(60).filter(|hour| self.holds(*hour))
+    }
+
+    /// True for a page that began and was sent on ordinary days.
+    pub(crate) fn holds_page(&self, page: &Page) -> bool {
+        self.holds(page.minute) && self.holds(page.onset.minute)
     }
 }
 
