@@ -169,8 +169,6 @@ pub(crate) struct Log {
     /// Versions of the newest and the second newest checkpoint.
     checkpoints: [Option<u64>; 2],
     stopped: bool,
-    /// True when a cut commit was set aside at open: files it named are not to be taken for litter.
-    set_aside: bool,
 }
 
 impl Log {
@@ -183,7 +181,6 @@ impl Log {
             state: TableState::default(),
             checkpoints: [None; 2],
             stopped: false,
-            set_aside: false,
         }
     }
 
@@ -194,11 +191,6 @@ impl Log {
     /// The table's folder.
     pub(crate) fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// True when a cut commit was set aside when the log was opened.
-    pub(crate) fn set_aside(&self) -> bool {
-        self.set_aside
     }
 
     /// True after an error that only a restart clears.

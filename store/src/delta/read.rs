@@ -89,7 +89,6 @@ impl Log {
         let path = folder.join(file_name(version));
         tracing::error!(path = %path.display(), reason, "the newest Delta commit is incomplete: set aside, its events are replayed from the WAL");
         let aside = folder.join(format!("{}.cut", file_name(version)));
-        self.set_aside = true;
         let moved = self.disk.rename(&path, &aside).and_then(|()| self.disk.sync_dir(folder));
         match moved {
             // Whoever only reads goes on without it.

@@ -1,8 +1,8 @@
-//! Removes data files that no commit names: a flush was stopped between writing them and its commit.
+//! Data files that no commit names.
 //!
-//! A table without any commit is looked at more closely: its log may have been removed, and then these files are all there is. They are
-//! litter when the WAL has every event in them: it holds the dataset from its first event on, as after a first flush that was cut off.
-//! Otherwise the start is refused.
+//! They are litter when a crash came between writing them and their commit: the WAL, or other files, have every event in them. But the
+//! commit may have been lost, or the whole log, and then they are all there is. So what they hold beyond the commits is compared with
+//! the WAL while that is replayed: if it lacks such an event, the start is refused; if not, they are removed.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc};
 
@@ -13,28 +13,31 @@ use crate::{
     accounts::AccountsTable,
     delta::{DAY_COLUMN, LOG_FOLDER, Log},
     disk::{Disk, discard},
+    shared::Shared,
     verify,
 };
 
-/// Looks through the tables. What cannot be listed is left alone: litter costs space, nothing else.
-pub(super) fn remove(
-    disk: &dyn Disk,
-    logs: impl Iterator<Item = impl std::ops::Deref<Target = Log>>,
-    accounts: &AccountsTable,
-) {
-    for log in logs {
-        remove_of(disk, &log);
+/// Removes what a crash left, once nothing in it is missing elsewhere. What cannot be listed is left alone: litter costs space, nothing else.
+pub(super) fn remove(shared: &Shared) {
+    for dataset in shared.all_datasets() {
+        remove_of(&*shared.disk, &dataset.log.lock());
     }
-    remove_of(disk, accounts.log());
+    remove_of(&*shared.disk, shared.accounts_table.lock().log());
 }
 
 fn remove_of(disk: &dyn Disk, log: &Log) {
-    if log.set_aside() || log.state().version.is_none() {
-        // The commit set aside may name files somebody wants to look at; so may a log that is gone.
+    let state = log.state();
+    let litter = of(disk, log);
+    if litter.is_empty() || state.version.is_none() {
         return;
     }
-    for path in of(disk, log) {
-        tracing::info!(path, table = %log.root().display(), "removing a data file of an unfinished flush");
+    let is_there = |path: &String| disk.exists(&log.root().join(path)).unwrap_or(false);
+    if !state.files.keys().all(is_there) {
+        tracing::error!(table = %log.root().display(), "data files that the log names are gone: those that it does not name are left alone");
+        return;
+    }
+    for path in litter {
+        tracing::info!(path, table = %log.root().display(), "removing a data file of an unfinished flush or merge");
         discard(disk, &log.root().join(&path));
     }
 }
@@ -59,20 +62,20 @@ fn list(disk: &dyn Disk, folder: &Path) -> impl Iterator<Item = String> + use<> 
     disk.list(folder).unwrap_or_default().into_iter().map(|entry| entry.name)
 }
 
-/// Tables without a commit that have whole data files: what the WAL must have for these to be litter.
+/// Whole data files that no commit names: what the WAL must have for these to be litter.
 #[derive(Debug, Default)]
-pub(super) struct Unlogged {
-    /// Per dataset, the numbers in each of its files.
+pub(super) struct Strays {
+    /// Per dataset, the numbers in each of its files that no commit covers.
     datasets: BTreeMap<DatasetName, Vec<RangeInclusive<u64>>>,
-    /// True when the counts are such a table.
+    /// True when the log of the counts has no commit.
     accounts: bool,
 }
 
-impl Unlogged {
-    /// Notes a dataset whose log has no commit.
+impl Strays {
+    /// Notes those of a dataset.
     ///
     /// # Errors
-    /// When it has events of another incarnation: the WAL cannot have them.
+    /// When its log has no commit and they have events of another incarnation: the WAL cannot have them.
     pub(super) fn note(
         &mut self,
         disk: &Arc<dyn Disk>,
@@ -80,16 +83,22 @@ impl Unlogged {
         log: &Log,
         ours: &str,
     ) -> Result<(), Error> {
+        let covered = log.state().txn(ours);
         let mut files = Vec::new();
         for path in of(&**disk, log) {
             let (mut first, mut last, mut is_foreign) = (u64::MAX, 0, false);
             let mut each = |row: verify::Row<'_>| {
-                (first, last) = (first.min(row.seq), last.max(row.seq));
-                is_foreign |= row.incarnation != ours;
+                if row.incarnation != ours {
+                    is_foreign = true;
+                } else if row.seq > covered {
+                    // What is covered is in other files, or was removed from them: a merge was cut off.
+                    (first, last) = (first.min(row.seq), last.max(row.seq));
+                }
             };
             match verify::facts(&**disk, &log.root().join(&path), false, &mut each) {
-                Ok(_) if is_foreign => return Err(lost(log.root())),
-                Ok(_) => files.push(first..=last),
+                Ok(_) if is_foreign && log.state().version.is_none() => return Err(lost(log.root())),
+                Ok(_) if first <= last => files.push(first..=last),
+                Ok(_) => {}
                 // A file is whole before it is committed.
                 Err(reason) => {
                     tracing::info!(path, reason, table = %log.root().display(), "a data file was never finished");
@@ -102,7 +111,7 @@ impl Unlogged {
         Ok(())
     }
 
-    /// Looks whether the counts are such a table.
+    /// Looks whether the counts are in files without a log.
     pub(super) fn note_accounts(&mut self, disk: &dyn Disk, table: &AccountsTable) {
         let log = table.log();
         let is_whole = |bytes: Bytes| AccountsTable::decode_checked(bytes, &mut BTreeMap::new()).is_ok();
@@ -150,7 +159,7 @@ impl Unlogged {
 }
 
 fn lost(root: &Path) -> Error {
-    let reason = "it has no commit, but beside it are data files with events that the write-ahead log does not have: restore the folder \
-                  from a backup, or let `yellowline verify --repair` set these files aside in quarantine/";
+    let reason = "commits are missing from it: beside it are data files with events that neither it nor the write-ahead log has. \
+                  Restore the folder from a backup, or let `yellowline verify --repair` set these files aside in quarantine/";
     Error::Damaged { path: root.join(LOG_FOLDER), reason: reason.to_owned() }
 }

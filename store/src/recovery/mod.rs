@@ -120,18 +120,19 @@ fn open_locked(
     let removals = HoldingDisk::new(disk);
     let disk: Arc<dyn Disk> = Arc::<HoldingDisk>::clone(&removals);
     let text: Arc<str> = incarnation.to_string().into();
-    let (datasets, mut unlogged) = open_datasets(&disk, &config, &text)?;
+    let (datasets, mut strays) = open_datasets(&disk, &config, &text)?;
     let accounts_table = AccountsTable::open(&disk, &folder, &text, config.checkpoint_commits)?;
-    unlogged.note_accounts(&*disk, &accounts_table);
+    strays.note_accounts(&*disk, &accounts_table);
     let now = clock.now();
     let counts = accounts_table.read(now, config.accounts_days)?;
     let accounts = Accounts::new(counts, accounts_table.lsn(), config.datasets_max, config.accounts_days, now);
-    if !config.read_only {
-        litter::remove(&*disk, datasets.iter().map(|dataset| dataset.log.lock()), &accounts_table);
-    }
     let parts = SharedParts { config, clock, disk, removals, outside, incarnation, accounts, accounts_table, lock };
     let shared = Arc::new(Shared::new(parts, datasets));
-    replay::replay(shared, isolated, &unlogged)
+    let opened = replay::replay(shared, isolated, &strays)?;
+    if !opened.shared.config.read_only {
+        litter::remove(&opened.shared);
+    }
+    Ok(opened)
 }
 
 /// Makes sure the folder exists, can be written, and is ours; read-only, that nobody writes to it.
@@ -225,11 +226,11 @@ fn open_datasets(
     disk: &Arc<dyn Disk>,
     config: &Config,
     incarnation: &str,
-) -> Result<(Vec<Dataset>, litter::Unlogged), Error> {
+) -> Result<(Vec<Dataset>, litter::Strays), Error> {
     let folder = config.folder.as_path();
     let tables = folder.join(DATASETS_FOLDER);
     let entries = list_if_there(&**disk, &tables)?;
-    let (mut datasets, mut unlogged) = (Vec::new(), litter::Unlogged::default());
+    let (mut datasets, mut strays) = (Vec::new(), litter::Strays::default());
     for entry in entries.into_iter().filter(|entry| entry.is_dir) {
         let Some(name) = DatasetName::from_stored(&entry.name) else {
             tracing::warn!(folder = %entry.name, "ignoring a folder that is no dataset");
@@ -238,10 +239,13 @@ fn open_datasets(
         let root = tables.join(&entry.name);
         let log = Log::open(Arc::clone(disk), folder, &root).map_err(|source| Error::delta(&name, source))?;
         match log {
-            Some(log) => datasets.push(Dataset::restore(name, log, incarnation, &config.aliases)?),
+            Some(log) => {
+                strays.note(disk, &name, &log, incarnation)?;
+                datasets.push(Dataset::restore(name, log, incarnation, &config.aliases)?);
+            }
             // Those in the WAL will create the dataset.
-            None => unlogged.note(disk, &name, &Log::new(Arc::clone(disk), folder, &root), incarnation)?,
+            None => strays.note(disk, &name, &Log::new(Arc::clone(disk), folder, &root), incarnation)?,
         }
     }
-    Ok((datasets, unlogged))
+    Ok((datasets, strays))
 }

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Opened,
     chain::{self, Link, WalFolder},
-    litter::Unlogged,
+    litter::Strays,
     pipeline::{self, Job, Pipeline, Ready, decode_again},
 };
 use crate::{
@@ -34,12 +34,8 @@ use crate::{
 /// Replays the WAL and tells the writer where to go on.
 ///
 /// # Errors
-/// When the WAL cannot be read or belongs to a newer version, or a table has lost its log.
-pub(super) fn replay(
-    shared: Arc<Shared>,
-    isolated: &BTreeSet<DatasetName>,
-    unlogged: &Unlogged,
-) -> Result<Opened, Error> {
+/// When the WAL cannot be read or belongs to a newer version, or a table has lost commits.
+pub(super) fn replay(shared: Arc<Shared>, isolated: &BTreeSet<DatasetName>, strays: &Strays) -> Result<Opened, Error> {
     let config = &shared.config;
     let mut ids = IdWindow::new(config.dedup_window_s, config.dedup_ids_max);
     super::ids::load(&shared, &mut ids)?;
@@ -49,7 +45,7 @@ pub(super) fn replay(
     let mut replay = Replay {
         shared: &shared,
         isolated,
-        unlogged,
+        strays,
         now: shared.clock.now(),
         ids,
         keys,
@@ -68,7 +64,7 @@ pub(super) fn replay(
     let Replay { ids, keys, next_lsn, tail, found, .. } = replay;
     let applied = |name: &DatasetName| shared.dataset(name).map_or(0, |dataset| dataset.state.lock().applied_seq);
     let tables = shared.config.folder.join(DATASETS_FOLDER);
-    unlogged.refuse_rest(&tables, applied, (&shared.accounts_table.lock(), next_lsn - 1))?;
+    strays.refuse_rest(&tables, applied, (&shared.accounts_table.lock(), next_lsn - 1))?;
     let metrics = &shared.metrics;
     Metrics::set(&metrics.wal_damaged, found.damaged);
     Metrics::set(&metrics.wal_lost_events, found.lost);
@@ -98,7 +94,7 @@ struct Found {
 struct Replay<'a> {
     shared: &'a Shared,
     isolated: &'a BTreeSet<DatasetName>,
-    unlogged: &'a Unlogged,
+    strays: &'a Strays,
     /// When the replay began.
     now: Timestamp,
     ids: IdWindow,
@@ -233,7 +229,7 @@ impl Replay<'_> {
         };
         content.last_lsn = content.last_lsn.max(record.lsn);
         if record.lsn > self.next_lsn {
-            self.unlogged.refuse_accounts_gap(&self.shared.accounts_table.lock())?;
+            self.strays.refuse_accounts_gap(&self.shared.accounts_table.lock())?;
             tracing::error!(
                 missing = record.lsn - self.next_lsn,
                 first = self.next_lsn,
@@ -290,7 +286,7 @@ impl Replay<'_> {
             return Ok(());
         }
         if record.first_seq > applied_seq + 1 {
-            self.unlogged.refuse_gap((&dataset.name, dataset.root()), applied_seq + 1..=record.first_seq - 1)?;
+            self.strays.refuse_gap((&dataset.name, dataset.root()), applied_seq + 1..=record.first_seq - 1)?;
             let missing = record.first_seq - applied_seq - 1;
             self.found.lost += missing;
             tracing::error!(dataset = %dataset.name, missing, first = applied_seq + 1, "acknowledged events are missing from the WAL");

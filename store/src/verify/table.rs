@@ -379,8 +379,9 @@ impl TableCheck<'_, '_> {
             let mut each = |row: Row<'_>| alone += u64::from(!seqs.set(row.incarnation).contains(row.seq));
             let read = data_file::facts(self.checker.disk, &path, true, &mut each);
             if read.is_ok() && alone > 0 && !is_explained {
-                let start = if self.state.version.is_some() { "would remove it" } else { "is refused" };
-                let text = format!("no commit names it, and {alone} of its events are nowhere else; a start {start}");
+                let text = format!(
+                    "no commit names it, and {alone} of its events are nowhere else: set it aside before a start"
+                );
                 self.checker.problem("file_orphan", &path, text, Some(Repair::MoveAside { path: path.clone() }));
             } else {
                 self.checker.note("file_orphan", &path, "no commit names it, and it holds nothing that is missing: left by a crash, the next start removes it");

@@ -215,19 +215,22 @@ async fn tables_without_wal_and_store_file_are_a_restored_backup_and_take_new_ev
     assert_eq!(store.ingest_counts().iter().map(|count| count.stored).sum::<u64>(), 3);
 }
 
-/// A table whose log somebody removed: no start takes its files for litter, also none after it.
+/// A table whose log, or newest commit, somebody removed: no start takes its files for litter, also none after it.
 #[tokio::test]
-async fn data_files_that_have_lost_their_log_are_never_removed() {
+async fn data_files_that_have_lost_their_commit_are_never_removed() {
     let data_files = |disk: &FaultyDisk, folder: &str| {
         let days = names(disk, folder).into_iter().filter(|name| name.starts_with("_day="));
         days.map(|day| names(disk, &format!("{folder}/{day}")).len()).sum::<usize>()
     };
-    for table in ["datasets/shop", "accounts"] {
+    for (table, gone) in [("datasets/shop", "newest"), ("datasets/shop", "all"), ("accounts", "all")] {
         // The WAL holds everything, a part, or nothing of what is in the files.
         for kept in ["all", "later", "nothing"] {
             let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
             let store = open(&disk, &clock).await.unwrap();
-            send(&store, &clock, &[event(1), event(2)], None).await.unwrap();
+            for n in 1..=2 {
+                send(&store, &clock, &[event(n)], None).await.unwrap();
+                store.flush().await.unwrap();
+            }
             if kept == "later" {
                 store.close().await.unwrap();
                 drop(store);
@@ -235,7 +238,6 @@ async fn data_files_that_have_lost_their_log_are_never_removed() {
                 let store = open(&disk, &clock).await.unwrap();
                 send(&store, &clock, &[event(3)], None).await.unwrap();
             } else {
-                store.flush().await.unwrap();
                 drop(store);
                 if kept == "nothing" {
                     segments(&disk).iter().for_each(|segment| disk.remove_file(segment).unwrap());
@@ -243,11 +245,17 @@ async fn data_files_that_have_lost_their_log_are_never_removed() {
             }
             let (folder, whole) = (format!("/data/{table}"), disk.after_kill());
             let log = format!("{folder}/_delta_log");
-            for file in names(&disk, &log) {
+            let removed: Vec<String> = match gone {
+                "newest" => {
+                    names(&disk, &log).into_iter().filter(|name| name.ends_with(".json")).max().into_iter().collect()
+                }
+                _ => names(&disk, &log),
+            };
+            for file in &removed {
                 disk.remove_file(&Path::new(&log).join(file)).unwrap();
             }
             let before = data_files(&disk, &folder);
-            assert!(before > 0);
+            assert!(before > 0 && !removed.is_empty());
             if kept == "all" {
                 let store = open(&disk, &clock).await.unwrap();
                 assert_eq!(numbers(&store, &shop()).into_iter().collect::<Vec<_>>(), [(1, 1), (2, 1)]);
@@ -255,11 +263,14 @@ async fn data_files_that_have_lost_their_log_are_never_removed() {
             }
             for _ in 0..2 {
                 let refused = open(&disk, &clock).await.unwrap_err().to_string();
-                assert!(refused.contains(&log) && refused.contains("verify --repair"), "{table}, {kept}: {refused}");
-                assert_eq!(data_files(&disk, &folder), before, "{table}, {kept}");
+                assert!(
+                    refused.contains(&log) && refused.contains("verify --repair"),
+                    "{table}, {gone}, {kept}: {refused}"
+                );
+                assert_eq!(data_files(&disk, &folder), before, "{table}, {gone}, {kept}");
             }
             // Brought back, it is as if nothing had been.
-            for file in names(&whole, &log) {
+            for file in removed {
                 let path = Path::new(&log).join(file);
                 let mut copy = disk.create(&path).unwrap();
                 copy.write_all(&whole.read(&path).unwrap()).and_then(|()| copy.sync()).unwrap();
@@ -268,6 +279,30 @@ async fn data_files_that_have_lost_their_log_are_never_removed() {
             assert_eq!(numbers(&store, &shop()).len(), if kept == "later" { 3 } else { 2 });
         }
     }
+}
+
+/// A merge's commit is gone, and so are the files it had replaced: its own is all there is.
+#[tokio::test]
+async fn nothing_is_removed_where_files_that_the_log_names_are_gone() {
+    let (disk, clock) = (FaultyDisk::new(), FakeClock::new());
+    let store = open(&disk, &clock).await.unwrap();
+    for n in 1..=2 {
+        send(&store, &clock, &[event(n)], None).await.unwrap();
+        store.flush().await.unwrap();
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let day = Path::new("/data/datasets/shop/_day=2026-11-20");
+    let live = names(&disk, &day.to_string_lossy());
+    let merged = day.join("part-merged.parquet");
+    let mut copy = disk.create(&merged).unwrap();
+    copy.write_all(&disk.read(&day.join(&live[0])).unwrap()).and_then(|()| copy.sync()).unwrap();
+    disk.remove_file(&day.join(&live[0])).unwrap();
+    // A start reads the files whose ids it must remember; these are older.
+    clock.advance_s(2 * 3600);
+    let store = open(&disk, &clock).await.unwrap();
+    assert!(disk.exists(&merged).unwrap());
+    drop(store);
 }
 
 #[tokio::test]

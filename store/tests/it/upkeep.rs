@@ -248,8 +248,11 @@ async fn what_no_commit_names_is_kept_when_it_holds_the_only_copy() {
     let orphans: Vec<_> = told(&found).into_iter().filter(|(code, _)| *code == "file_orphan").collect();
     assert!(!orphans.is_empty(), "{:#?}", found.findings);
     assert!(told(&found).iter().any(|(code, _)| *code == "accounts_differ"));
+    let refused = Store::open(config(copy.path()), Arc::<FakeClock>::clone(&clock)).await.unwrap_err().to_string();
+    assert!(refused.contains("verify --repair"), "{refused}");
     check_with(copy.path(), true).unwrap();
     assert_eq!(matching(copy.path(), "quarantine/").len(), orphans.len());
+    drop(open(copy.path(), &clock).await);
 
     // A file of an unfinished flush is no problem: its events are in the WAL or in other files.
     let litter = copy_of(folder.path());
