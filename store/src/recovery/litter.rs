@@ -27,8 +27,11 @@ pub(super) fn remove(shared: &Shared) {
 
 fn remove_of(disk: &dyn Disk, log: &Log) {
     let state = log.state();
+    if state.version.is_none() {
+        return;
+    }
     let litter = of(disk, log);
-    if litter.is_empty() || state.version.is_none() {
+    if litter.is_empty() {
         return;
     }
     let is_there = |path: &String| disk.exists(&log.root().join(path)).unwrap_or(false);
@@ -67,7 +70,7 @@ fn list(disk: &dyn Disk, folder: &Path) -> impl Iterator<Item = String> + use<> 
 pub(super) struct Strays {
     /// Per dataset, the numbers in each of its files that no commit covers.
     datasets: BTreeMap<DatasetName, Vec<RangeInclusive<u64>>>,
-    /// True when the log of the counts has no commit.
+    /// True when there are whole files of counts, and their log has no commit.
     accounts: bool,
 }
 

@@ -238,13 +238,11 @@ fn open_datasets(
         };
         let root = tables.join(&entry.name);
         let log = Log::open(Arc::clone(disk), folder, &root).map_err(|source| Error::delta(&name, source))?;
-        match log {
-            Some(log) => {
-                strays.note(disk, &name, &log, incarnation)?;
-                datasets.push(Dataset::restore(name, log, incarnation, &config.aliases)?);
-            }
-            // Those in the WAL will create the dataset.
-            None => strays.note(disk, &name, &Log::new(Arc::clone(disk), folder, &root), incarnation)?,
+        let log = log.unwrap_or_else(|| Log::new(Arc::clone(disk), folder, &root));
+        strays.note(disk, &name, &log, incarnation)?;
+        // Without a commit, the events in the WAL will create the dataset.
+        if log.state().version.is_some() {
+            datasets.push(Dataset::restore(name, log, incarnation, &config.aliases)?);
         }
     }
     Ok((datasets, strays))
